@@ -289,7 +289,6 @@ func FuzzForward(f *testing.F) {
 			t.Skip()
 		}
 		// What json.Marshal made of a and b is what the token says.
-		a, b = strings.ToValidUTF8(a, "\uFFFD"), strings.ToValidUTF8(b, "\uFFFD")
 		path, _ := token.ParsePath("s")
 		a = c.Get(path).Text()
 		headers, _, err := fw.Headers(c)

@@ -137,7 +137,7 @@ func readFile(option, path string) ([]byte, error) {
 	if err != nil {
 		return nil, fileError(option, path, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, fileError(option, path, err)

@@ -186,7 +186,7 @@ func (s *Source) settle(f *flight, err error) {
 // keys, otherwise doubling from 2 s to 30 s.
 func retry(failures int, usable bool) time.Duration {
 	if !usable {
-		least := min(time.Duration(failures), 4) * time.Second
+		least := time.Second * time.Duration(min(failures, 4))
 		return least + time.Duration(rand.Float64()*float64(time.Second))
 	}
 	d := min(time.Second<<min(failures, 5), 30*time.Second)

@@ -42,7 +42,7 @@ func Verify(a Algorithm, key any, signingInput string, signature []byte) (err er
 		}
 	}()
 	// A view instead of a copy: nothing below writes to it or keeps it.
-	message := unsafe.Slice(unsafe.StringData(signingInput), len(signingInput))
+	message := unsafe.Slice(unsafe.StringData(signingInput), len(signingInput)) //nolint:gosec // as the line above says
 	switch a {
 	case RS256, RS384, RS512, PS256, PS384, PS512:
 		return verifyRSA(a, key, message, signature)
@@ -109,7 +109,8 @@ type curve struct {
 func verifyECDSA(a Algorithm, key any, message, signature []byte) error {
 	public, ok := key.(*ecdsa.PublicKey)
 	c := curves[a]
-	if !ok || public == nil || public.Curve != c.Curve || public.X == nil || public.Y == nil {
+	if !ok || public == nil || public.Curve != c.Curve ||
+		public.X == nil || public.Y == nil { //nolint:staticcheck // only whether they are there; a foreign key may lack them
 		return ErrKey
 	}
 	// RFC 7518 section 3.4: r and s, each of full width, never DER.

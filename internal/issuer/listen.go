@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -17,5 +18,5 @@ func Listen(address string) (net.Listener, error) {
 	if err != nil || !addr.IsLoopback() {
 		return nil, fmt.Errorf("%q is not a loopback address such as 127.0.0.1:8081", address)
 	}
-	return net.Listen("tcp", address)
+	return new(net.ListenConfig).Listen(context.Background(), "tcp", address)
 }
