@@ -1,0 +1,163 @@
+package caddymodule
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/jwtgate/jwtgate/gate"
+	"github.com/jwtgate/jwtgate/revocation"
+)
+
+func init() {
+	caddy.RegisterModule(new(App))
+}
+
+// App is the Caddy app `jwtgate`: issuers, revocation list and verdict cache,
+// shared by all gates of a configuration. It need not be configured: gates that
+// bring issuers of their own make do with its defaults.
+type App struct {
+	// Issuers are those that gates may name. A gate that names none trusts all
+	// of them.
+	Issuers []*Issuer `json:"issuers,omitempty"`
+	// Revocation configures the revocation list.
+	Revocation *Revocation `json:"revocation,omitempty"`
+	// Cache is the size of the verdict cache, such as 64MiB, or "off", with
+	// which every request costs a signature check. Default: 64MiB.
+	Cache string `json:"cache,omitempty"`
+
+	state  *appState
+	leases *leases
+}
+
+// appState is what Provision makes of an App. Gates of the same configuration
+// add to it while they are provisioned; requests only read.
+type appState struct {
+	lender     *lender
+	issuers    []*trustedIssuer // in the order of the configuration
+	revocation *revocationSettings
+	checker    revocation.Checker
+	cache      *gate.Cache // nil: off
+	keys       *keyCollector
+	names      nameRegistry
+}
+
+// CaddyModule returns the module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "jwtgate", New: func() caddy.Module { return new(App) }}
+}
+
+// Provision expands and checks the settings and takes keys and cache. It waits
+// for no network and opens no journal, so that `caddy validate` may run beside
+// a gateway.
+func (a *App) Provision(ctx caddy.Context) error {
+	logger := ctx.Logger()
+	a.leases = new(leases)
+	a.state = &appState{
+		lender: &lender{logger: ctx.Slogger(), storage: ctx.Storage()},
+		keys:   newKeyCollector(time.Now),
+	}
+	if err := process.register(ctx.GetMetricsRegistry(), a.state.keys); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	var errs collector
+	size, err := cacheSize(a.Cache)
+	if errs.check(err) {
+		a.state.cache, err = leaseCache(size, a.leases)
+		errs.check(err)
+	} else {
+		errs[len(errs)-1] = fmt.Errorf("cache: %w", err)
+	}
+	if a.state.revocation, err = a.Revocation.settings(); errs.check(err) {
+		for _, warning := range a.state.revocation.warnings(a.Revocation) {
+			logger.Warn(warning)
+		}
+		a.state.checker, err = a.state.revocation.checker(a.leases)
+		errs.check(err)
+	}
+	for _, configured := range a.Issuers {
+		settings, err := configured.settings()
+		if !errs.check(err) {
+			continue
+		}
+		if a.state.issuer(settings.name) != nil {
+			errs.check(fmt.Errorf("issuer %s: given twice", settings.name))
+			continue
+		}
+		trusted, err := a.state.trust(settings, a.state.lender, a.leases, logger)
+		if errs.check(err) {
+			a.state.issuers = append(a.state.issuers, trusted)
+		}
+	}
+	return errs.join()
+}
+
+// Start implements caddy.App.
+func (a *App) Start() error { return nil }
+
+// Stop implements caddy.App.
+func (a *App) Stop() error { return nil }
+
+// Cleanup releases what Provision took. Requests may still be under way: what
+// they use stays usable.
+func (a *App) Cleanup() error { return a.leases.end() }
+
+// managed returns the names of all headers that gates of the configuration own.
+// It is complete once the configuration is provisioned.
+func (a *App) managed() *gate.ManagedNames { return a.state.names.snapshot.Load() }
+
+// issuer returns the app's issuer of that name, nil if there is none.
+func (s *appState) issuer(name string) *trustedIssuer {
+	for _, i := range s.issuers {
+		if i.name == name {
+			return i
+		}
+	}
+	return nil
+}
+
+// nameRegistry is the union of the header names of all gates of a
+// configuration. Readers get immutable snapshots.
+type nameRegistry struct {
+	snapshot atomic.Pointer[gate.ManagedNames] // nil: none yet
+
+	mu      sync.Mutex
+	names   []string            // managed names and patterns
+	known   map[string]struct{} // the same
+	carries []string            // headers that carry tokens
+}
+
+// register adds what one gate manages and the headers that carry its tokens. A
+// managed header is deleted from every request before a gate looks for a
+// token, so one name cannot be both, in no two gates.
+func (r *nameRegistry) register(managed, carries []string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known == nil {
+		r.known = make(map[string]struct{})
+	}
+	grown := false
+	for _, name := range managed {
+		if _, ok := r.known[name]; !ok {
+			grown = true
+			r.known[name] = struct{}{}
+			r.names = append(r.names, name)
+		}
+	}
+	r.carries = append(r.carries, carries...)
+	snapshot := r.snapshot.Load()
+	if grown || snapshot == nil {
+		snapshot = gate.NewManagedNames(r.names...)
+		r.snapshot.Store(snapshot)
+	}
+	var errs collector
+	for _, name := range r.carries {
+		if snapshot.Match(name) {
+			errs.check(fmt.Errorf("header %s: it cannot carry a token at one gate and be forwarded or stripped at this or another gate of the configuration", name))
+		}
+	}
+	return errs.join()
+}

@@ -1,0 +1,127 @@
+package caddymodule
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/jwtgate/jwtgate/gate"
+	"github.com/jwtgate/jwtgate/jwks"
+)
+
+// cacheCollector counts look-ups in all verdict caches of the process, those
+// that are gone included.
+type cacheCollector struct {
+	desc *prometheus.Desc
+
+	mu           sync.Mutex
+	live         map[*gate.Cache]struct{}
+	hits, misses uint64 // of those that are gone
+}
+
+func newCacheCollector() *cacheCollector {
+	return &cacheCollector{
+		desc: prometheus.NewDesc("jwtgate_cache_lookups_total",
+			"Decisions that a remembered verdict spared the signature check (hit), and others (miss).",
+			[]string{"result"}, nil),
+		live: make(map[*gate.Cache]struct{}),
+	}
+}
+
+func (c *cacheCollector) opened(cache *gate.Cache) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.live[cache] = struct{}{}
+}
+
+func (c *cacheCollector) closed(cache *gate.Cache) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	stats := cache.Stats()
+	c.hits += stats.Hits
+	c.misses += stats.Misses
+	delete(c.live, cache)
+}
+
+// Describe implements prometheus.Collector.
+func (c *cacheCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+
+// Collect implements prometheus.Collector.
+func (c *cacheCollector) Collect(ch chan<- prometheus.Metric) {
+	c.mu.Lock()
+	hits, misses := c.hits, c.misses
+	for cache := range c.live {
+		stats := cache.Stats()
+		hits += stats.Hits
+		misses += stats.Misses
+	}
+	c.mu.Unlock()
+	ch <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(hits), "hit")
+	ch <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(misses), "miss")
+}
+
+// keyCollector tells the state of the keys of one configuration. It is
+// registered with that configuration alone, so that issuers that are no longer
+// configured disappear.
+type keyCollector struct {
+	age, stale *prometheus.Desc
+	now        func() time.Time
+
+	mu      sync.Mutex
+	sources map[*jwks.Source]string // issuer
+}
+
+func newKeyCollector(now func() time.Time) *keyCollector {
+	return &keyCollector{
+		age: prometheus.NewDesc("jwtgate_keys_age_seconds",
+			"Time since the keys of an issuer were last confirmed; the oldest where several blocks name one issuer. Absent as long as there are none.",
+			[]string{"issuer"}, nil),
+		stale: prometheus.NewDesc("jwtgate_keys_stale",
+			"1 when the keys of an issuer are past their refresh or there are none, else 0.",
+			[]string{"issuer"}, nil),
+		now:     now,
+		sources: make(map[*jwks.Source]string),
+	}
+}
+
+func (k *keyCollector) add(issuer string, source *jwks.Source) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.sources[source] = issuer
+}
+
+// Describe implements prometheus.Collector.
+func (k *keyCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- k.age
+	ch <- k.stale
+}
+
+// Collect implements prometheus.Collector.
+func (k *keyCollector) Collect(ch chan<- prometheus.Metric) {
+	type state struct{ age, stale float64 }
+	now := k.now()
+	states := make(map[string]state)
+	k.mu.Lock()
+	for source, issuer := range k.sources {
+		s, ok := states[issuer]
+		if !ok {
+			s.age = -1
+		}
+		status := source.Status()
+		if !status.FetchedAt.IsZero() {
+			s.age = max(s.age, now.Sub(status.FetchedAt).Seconds(), 0)
+		}
+		if set, _ := source.Keys(now); set == nil || status.Stale {
+			s.stale = 1
+		}
+		states[issuer] = s
+	}
+	k.mu.Unlock()
+	for issuer, s := range states {
+		if s.age >= 0 {
+			ch <- prometheus.MustNewConstMetric(k.age, prometheus.GaugeValue, s.age, issuer)
+		}
+		ch <- prometheus.MustNewConstMetric(k.stale, prometheus.GaugeValue, s.stale, issuer)
+	}
+}
