@@ -33,7 +33,7 @@ const (
 // within a bucket and never freed; a removed entry keeps its key with until 0.
 type segment struct {
 	tags   []uint64 // four 16-bit tags a word; 0: free. Written last, so that a reader who sees a tag sees its slot.
-	lo, hi []uint64
+	keys   []uint64 // lo and hi of each slot
 	until  []uint32
 	cutoff []int64 // nil for kinds without
 }
@@ -42,7 +42,7 @@ func newSegment(slots int, withCutoff bool) *segment {
 	slots = (slots + bucketSlots - 1) / bucketSlots * bucketSlots
 	g := &segment{
 		tags: make([]uint64, slots/tagsPerWord),
-		lo:   make([]uint64, slots), hi: make([]uint64, slots), until: make([]uint32, slots),
+		keys: make([]uint64, 2*slots), until: make([]uint32, slots),
 	}
 	if withCutoff {
 		g.cutoff = make([]int64, slots)
@@ -101,7 +101,7 @@ func (g *segment) search(k key, bucket int) (int, bool) {
 			w := atomic.LoadUint64(&g.tags[i])
 			for m := zeroLanes(w ^ tags); m != 0; m &= m - 1 {
 				s := i*tagsPerWord + bits.TrailingZeros64(m)/16
-				if atomic.LoadUint64(&g.lo[s]) == k.lo && atomic.LoadUint64(&g.hi[s]) == k.hi {
+				if atomic.LoadUint64(&g.keys[2*s]) == k.lo && atomic.LoadUint64(&g.keys[2*s+1]) == k.hi {
 					return s, true
 				}
 			}
@@ -135,8 +135,8 @@ func (g *segment) write(i int, s slot) {
 
 func (g *segment) fill(i int, k key, s slot) {
 	g.write(i, s)
-	atomic.StoreUint64(&g.hi[i], k.hi)
-	atomic.StoreUint64(&g.lo[i], k.lo)
+	atomic.StoreUint64(&g.keys[2*i], k.lo)
+	atomic.StoreUint64(&g.keys[2*i+1], k.hi)
 	word, lane := i/tagsPerWord, i%tagsPerWord*16
 	atomic.StoreUint64(&g.tags[word], g.tags[word]|k.tag()<<lane)
 }
@@ -169,7 +169,7 @@ func (s *shard) put(k key, value slot) int {
 		g.write(i, old.extend(value))
 		return 0
 	}
-	if s.used+1 > len(g.lo)/8*7 {
+	if s.used+1 > len(g.until)/8*7 {
 		g = s.rebuild(g, grown(s.used+1), 0)
 		i, _ = g.search(k, g.home(k))
 	}
@@ -213,7 +213,7 @@ func (s *shard) rebuild(old *segment, slots int, now uint32) *segment {
 		if until <= now { // a free or removed slot has 0
 			continue
 		}
-		k := key{lo: old.lo[i], hi: old.hi[i]}
+		k := key{lo: old.keys[2*i], hi: old.keys[2*i+1]}
 		j, _ := g.search(k, g.home(k))
 		g.fill(j, k, old.read(i))
 		s.used++
@@ -261,5 +261,5 @@ func (s *shard) bytes() int64 {
 	if g == nil {
 		return 0
 	}
-	return int64(len(g.lo)*22 + len(g.cutoff)*8)
+	return int64(len(g.until)*22 + len(g.cutoff)*8)
 }
