@@ -92,3 +92,33 @@ func setOrDelete(header http.Header, name string, lines []string) {
 // trimBlanks removes the white space that may surround list elements and field
 // values, and what proxies trim beyond that.
 func trimBlanks(s string) string { return strings.Trim(s, " \t\r\n") }
+
+// spellings returns what matches the headers that carry tokens, nil if there
+// are none.
+func spellings(sources []TokenSource) *gate.ManagedNames {
+	var names []string
+	for i := range sources {
+		if sources[i].From == "header" {
+			names = append(names, sources[i].Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return gate.NewManagedNames(names...)
+}
+
+// dropAliases deletes the headers that are a token header in another spelling:
+// the gate reads the one, and a backend that folds names may read the other.
+func dropAliases(header http.Header, run *runtime) {
+	if run.aliases == nil {
+		return
+	}
+	for name := range header {
+		if run.aliases.Match(name) && !slices.ContainsFunc(run.sources, func(s TokenSource) bool {
+			return s.From == "header" && http.CanonicalHeaderKey(s.Name) == name
+		}) {
+			delete(header, name)
+		}
+	}
+}

@@ -1,6 +1,9 @@
 package caddymodule
 
-import "net/http"
+import (
+	"net/http"
+	"slices"
+)
 
 // allowOrigin makes our own answer readable for the pages of the configured
 // origins. What the backend answers is the backend's business.
@@ -18,4 +21,11 @@ func (run *runtime) allowOrigin(header http.Header, r *http.Request) {
 	}
 	header["Access-Control-Allow-Origin"] = []string{origins[0]}
 	header["Access-Control-Expose-Headers"] = []string{"WWW-Authenticate, Retry-After"}
+	if isGRPC(r) {
+		header["Access-Control-Expose-Headers"] = []string{"Grpc-Status, Grpc-Message"}
+	}
+	// Without this no page can read the answer to a request with a cookie.
+	if slices.ContainsFunc(run.sources, func(s TokenSource) bool { return s.From == "cookie" }) {
+		header["Access-Control-Allow-Credentials"] = []string{"true"}
+	}
 }

@@ -31,6 +31,9 @@ func (run *runtime) answeredByErrorRoutes(w http.ResponseWriter, r *http.Request
 	// As Caddy does before its error routes.
 	if original, ok := ctx.Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
 		r.Method, r.RemoteAddr, r.RequestURI = original.Method, original.RemoteAddr, original.RequestURI
+		if st.repl != nil {
+			r.RequestURI = originalURI(st.repl, original.RequestURI)
+		}
 		restoreURL(r.URL, original.URL)
 	}
 	code := errors.New("jwtgate: " + string(st.reply.code))

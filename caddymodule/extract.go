@@ -11,6 +11,9 @@ import (
 type credential struct {
 	token  string       // empty: the request has none
 	source *TokenSource // nil: Authorization
+	// greeted says that the client offered ownProtocol, and no subprotocol for
+	// the backend.
+	greeted bool
 }
 
 // extract finds the token of r. Without one it returns the zero credential.
@@ -44,6 +47,10 @@ func stripToken(r *http.Request, c credential) {
 	}
 }
 
+// leavesRequest reports whether extract takes tokens of this place out of the
+// request.
+func (t *TokenSource) leavesRequest() bool { return t.From == "query" || t.From == "websocket" }
+
 // search collects what the places have.
 type search struct {
 	found     credential
@@ -61,7 +68,7 @@ func (s *search) add(text string, count int, source *TokenSource) {
 	case !isB64Token(text):
 		s.malformed = "a token of letters, digits and -._~+/"
 	default:
-		s.found = credential{text, source}
+		s.found = credential{token: text, source: source}
 	}
 }
 
@@ -111,9 +118,10 @@ func (s *search) look(r *http.Request, source *TokenSource) {
 		}
 		s.add(text, count, source)
 	case "websocket":
-		text, count := takeProtocol(r)
+		text, count, greeted := takeProtocol(r)
 		if isUpgrade(r) {
 			s.add(text, count, source)
+			s.found.greeted = greeted && s.found.source == source
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
@@ -91,18 +92,55 @@ func takeQuery(r *http.Request, name string) (value string, count int, ok bool) 
 		r.URL.RawQuery = dropParameter(r.URL.RawQuery, name)
 	}
 	// A rewrite changes URL alone: RequestURI may hold a token that URL has not.
-	if path, query, has := strings.Cut(r.RequestURI, "?"); has && mayHaveParameter(query, name) {
-		r.RequestURI = path
-		if query = dropParameter(query, name); query != "" {
-			r.RequestURI += "?" + query
-		}
-	}
-	if original, has := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); has && original.URL != nil && original.URL != r.URL {
-		if mayHaveParameter(original.URL.RawQuery, name) {
-			original.URL.RawQuery = dropParameter(original.URL.RawQuery, name)
-		}
-	}
+	r.RequestURI = withoutParameter(r.RequestURI, name)
+	hideOriginal(r, name)
 	return value, count, ok
+}
+
+// hideOriginal removes the parameter from what Caddy remembers of the request
+// as it came. That is where handle_errors, php_fastcgi and
+// {http.request.orig_uri} take the URI from.
+func hideOriginal(r *http.Request, name string) {
+	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if !ok {
+		return
+	}
+	if u := original.URL; u != nil && u != r.URL && mayHaveParameter(u.RawQuery, name) {
+		u.RawQuery = dropParameter(u.RawQuery, name)
+	}
+	// The string is in a copy that only the context has: what we leave in the
+	// replacer is found before it.
+	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return
+	}
+	if uri := originalURI(repl, original.RequestURI); uri != "" {
+		if shown := withoutParameter(uri, name); shown != uri {
+			repl.Set(originalURIVar, shown)
+		}
+	}
+}
+
+const originalURIVar = "http.request.orig_uri"
+
+// originalURI returns the URI that the client asked for, without tokens.
+func originalURI(repl *caddy.Replacer, uri string) string {
+	if shown, ok := repl.GetString(originalURIVar); ok {
+		return shown
+	}
+	return uri
+}
+
+// withoutParameter returns a request target without the parameter.
+func withoutParameter(uri, name string) string {
+	path, query, has := strings.Cut(uri, "?")
+	if !has || !mayHaveParameter(query, name) {
+		return uri
+	}
+	if query = dropParameter(query, name); query == "" {
+		return path
+	}
+	return path + "?" + query
 }
 
 // isParameter reports whether key, as it stands in a query, is name.

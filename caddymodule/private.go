@@ -3,12 +3,15 @@ package caddymodule
 import (
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// privateWriter marks what comes of a token in a URL as private, unless the
-// response says something about caching itself (RFC 6750 section 2.3).
+// privateWriter marks what comes of a token in a URL or cookie as private (RFC
+// 6750 section 2.3): unlike Authorization (RFC 9111 section 3.5), neither keeps a
+// shared cache from handing the response to others, and a backend that knows of
+// no tokens may well say public.
 type privateWriter struct {
 	caddyhttp.ResponseWriterWrapper
 	done bool
@@ -19,9 +22,24 @@ func (w *privateWriter) mark() {
 		return
 	}
 	w.done = true
-	if header := w.Header(); len(header["Cache-Control"]) == 0 {
-		header["Cache-Control"] = []string{"private"}
+	header := w.Header()
+	lines := header["Cache-Control"]
+	for _, line := range lines {
+		if listHas(line, "private") || listHas(line, "no-store") {
+			return
+		}
 	}
+	own := filterLists(lines, func(directive string) bool {
+		return !strings.EqualFold(directive, "public") && !isSharedAge(directive)
+	})
+	header["Cache-Control"] = []string{strings.Join(append(own, "private"), ", ")}
+}
+
+// isSharedAge reports whether a Cache-Control directive is s-maxage, which is
+// about shared caches alone.
+func isSharedAge(directive string) bool {
+	name, _, _ := strings.Cut(directive, "=")
+	return strings.EqualFold(trimBlanks(name), "s-maxage")
 }
 
 // WriteHeader implements http.ResponseWriter.

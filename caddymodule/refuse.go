@@ -23,9 +23,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, st *requestStat
 
 	st.reply.announce(w.Header())
 	run.allowOrigin(w.Header(), r)
-	if awaitsContinue(r) {
-		w.Header()["Connection"] = []string{"close"}
-	}
+	answerBeforeBody(w.Header(), r)
 	switch {
 	case isGRPC(r):
 		st.reply.writeGRPC(w)
@@ -33,6 +31,21 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, st *requestStat
 		st.reply.write(w, r)
 	}
 	return nil
+}
+
+// smallBody is how long a declared body may be, in bytes, that costs a refused
+// client no new connection.
+const smallBody = 64 << 10
+
+// answerBeforeBody sees to it that the answer does not wait for the body. Over
+// HTTP/1.1 net/http reads up to 256 KiB of what is left before it sends a
+// response, unless the connection is going to be closed. (Full duplex is no way
+// out: net/http fails on the next request when the body of this one was left
+// unread.)
+func answerBeforeBody(header http.Header, r *http.Request) {
+	if r.ProtoMajor == 1 && (r.ContentLength < 0 || r.ContentLength > smallBody || awaitsContinue(r)) {
+		header["Connection"] = []string{"close"}
+	}
 }
 
 // awaitsContinue reports whether the client waits for us to ask for the body.

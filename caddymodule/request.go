@@ -48,8 +48,15 @@ func (v *requestView) first(field viewField) bool {
 	return true
 }
 
-// Method implements policy.Request.
-func (v *requestView) Method() string { return v.r.Method }
+// Method implements policy.Request. A WebSocket over HTTP/2 and 3 comes as
+// CONNECT with :protocol and goes to the backend as the GET that it is over
+// HTTP/1.1: a rule about GET is about both.
+func (v *requestView) Method() string {
+	if isExtendedWebsocket(v.r) {
+		return http.MethodGet
+	}
+	return v.r.Method
+}
 
 // Path implements policy.Request: without escapes, dot segments and repeated
 // slashes, a trailing slash kept.

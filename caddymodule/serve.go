@@ -18,6 +18,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	st := stateFor(r)
 	st.gated = true
 	st.hideUser = st.hideUser || !run.logUser
+	st.logout.saw(run)
 
 	clean(r, run.app.managed(), st.keep())
 
@@ -29,6 +30,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return next.ServeHTTP(w, r)
 	}
 
+	dropAliases(r.Header, run)
 	cred, refused := h.find(r, st)
 	if refused != nil && refused.Reason == token.TokenMissing {
 		switch {
@@ -51,16 +53,25 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.refuse(w, r, st, cred, issuer, refused)
 	}
 	if refused != nil {
+		if cred.token == "" && refused.Reason != token.TokenMissing {
+			st.spoiled, st.spoiledBy = refused, run.sources
+		}
 		h.observe(st, cred, issuer, refused)
 	} else {
 		run.metrics.decision("allow", token.ReasonNone, issuer)
 		st.accept(id)
+		if watch := run.lifetimes[issuer]; watch != nil {
+			watch.accepted(id.Claims.Expires)
+		}
 		forward(r, id.Headers)
 	}
 
 	h.take(r, st, cred)
-	if cred.source != nil && cred.source.From == "query" {
+	if cred.source != nil && (cred.source.From == "query" || cred.source.From == "cookie") {
 		w = &privateWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
+	}
+	if cred.greeted {
+		w.Header()["Sec-Websocket-Protocol"] = []string{ownProtocol}
 	}
 	return next.ServeHTTP(w, r)
 }
@@ -71,6 +82,13 @@ func (h *Handler) find(r *http.Request, st *requestState) (credential, *token.Re
 	cred, refused := h.extract(r)
 	if refused == nil && cred.token == "" {
 		refused = token.Refuse(token.TokenMissing, "a Bearer token", "")
+	}
+	if st.spoiled != nil {
+		for i := range st.spoiledBy {
+			if s := &st.spoiledBy[i]; s.leavesRequest() && h.reads(s) {
+				return credential{}, st.spoiled
+			}
+		}
 	}
 	if st.taken.token == "" || !h.reads(st.taken.source) {
 		return cred, refused
@@ -104,7 +122,8 @@ func (h *Handler) check(r *http.Request, st *requestState, cred credential) (*ga
 	if st.logout != nil {
 		opts.AllowExpired = st.logout.AllowExpired
 	}
-	id, issuer, err := h.run.gate.Check(r.Context(), cred.token, newRequestView(r), opts)
+	st.view = requestView{r: r}
+	id, issuer, err := h.run.gate.Check(r.Context(), cred.token, &st.view, opts)
 	if err == nil && id != nil {
 		return id, issuer, nil
 	}
@@ -136,7 +155,7 @@ func (h *Handler) take(r *http.Request, st *requestState, cred credential) {
 	if cred.token == "" {
 		return
 	}
-	if h.StripToken || cred.source != nil && (cred.source.From == "query" || cred.source.From == "websocket") {
+	if h.StripToken || cred.source != nil && cred.source.leavesRequest() {
 		stripToken(r, cred)
 		st.taken = cred
 	}

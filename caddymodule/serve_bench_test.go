@@ -1,91 +1,132 @@
 package caddymodule
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/jwtgate/jwtgate/internal/issuertest"
+	"github.com/jwtgate/jwtgate/token"
 )
 
-// bareWriter is a ResponseWriter that costs nothing.
-type bareWriter struct{ header http.Header }
-
-func (w *bareWriter) Header() http.Header         { return w.header }
-func (w *bareWriter) WriteHeader(int)             {}
-func (w *bareWriter) Write(p []byte) (int, error) { return len(p), nil }
-
-// benchmarkServe measures the gate without what Caddy does for each request,
-// whose preparation is not timed.
-func benchmarkServe(b *testing.B, authorization func(raw string) string, forwarded bool) {
-	hs, iss := gates(b, "forward {\nX-User-ID sub\nX-Issuer iss\n}")
-	h := hs[0]
-	value := authorization(iss.Sign(nil))
-	next := caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
-		if !forwarded {
-			b.Error("a refused request went on")
+// benchRequest returns what makes requests as Caddy's server hands them on.
+func benchRequest(auth string) func() *http.Request {
+	base := httptest.NewRequest("GET", "http://api.example.test/orders?x=1", nil)
+	base.Header = http.Header{"Accept": {"*/*"}, "User-Agent": {"bench"}, "Accept-Encoding": {"gzip"}}
+	server := new(caddyhttp.Server)
+	return func() *http.Request {
+		header := make(http.Header, 8)
+		for k, v := range base.Header {
+			header[k] = v
 		}
-		return nil
-	})
-	template := httptest.NewRequest(http.MethodGet, "/orders", nil)
-	template.Header = http.Header{"User-Agent": {"bench"}, "Accept": {"*/*"}}
-	if value != "" {
-		template.Header.Set("Authorization", value)
+		if auth != "" {
+			header["Authorization"] = []string{auth}
+		}
+		repl := caddy.NewReplacer()
+		ctx := context.WithValue(context.Background(), caddy.ReplacerCtxKey, repl)
+		ctx = context.WithValue(ctx, caddyhttp.ServerCtxKey, server)
+		ctx = context.WithValue(ctx, caddyhttp.VarsCtxKey, map[string]any{caddyhttp.TrustedProxyVarKey: false, caddyhttp.ClientIPVarKey: "192.0.2.1", "start_time": time.Time{}})
+		r := base.WithContext(ctx)
+		r.Header = header
+		return r
 	}
-	const batch = 256
-	requests := make([]*http.Request, batch)
-	writers := make([]*bareWriter, batch)
-	b.ReportAllocs()
-	b.ResetTimer()
-	for done := 0; done < b.N; done += batch {
-		b.StopTimer()
-		for i := range requests {
-			writers[i] = &bareWriter{header: make(http.Header, 8)}
-			r := template.Clone(b.Context())
-			requests[i] = prepared(r, writers[i])
-		}
-		b.StartTimer()
-		for i := range min(batch, b.N-done) {
-			if err := h.ServeHTTP(writers[i], requests[i], next); err != nil {
-				b.Fatal(err)
+}
+
+type nullWriter struct{ h http.Header }
+
+func (w *nullWriter) Header() http.Header         { return w.h }
+func (w *nullWriter) Write(p []byte) (int, error) { return len(p), nil }
+func (w *nullWriter) WriteHeader(int)             {}
+
+func benchGate(b *testing.B) (*Handler, *issuertest.Issuer) {
+	iss := issuertest.New(b)
+	config, err := adapt(fmt.Sprintf(":8080 {\n jwtgate {\n issuer %s {\n audience api\n }\n forward {\n X-User-ID sub\n X-User-Email email\n X-User-Roles realm_access.roles join ,\n }\n }\n}", iss.URL()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	cfg := new(caddy.Config)
+	if err := caddy.StrictUnmarshalJSON([]byte(config), cfg); err != nil {
+		b.Fatal(err)
+	}
+	ctx, err := caddy.ProvisionContext(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	app, err := ctx.App("http")
+	if err != nil {
+		b.Fatal(err)
+	}
+	var found *Handler
+	for _, s := range app.(*caddyhttp.App).Servers {
+		for _, r := range s.Routes {
+			for _, h := range r.Handlers {
+				switch h := h.(type) {
+				case *Handler:
+					found = h
+				case *caddyhttp.Subroute:
+					for _, r := range h.Routes {
+						for _, h := range r.Handlers {
+							if h, ok := h.(*Handler); ok {
+								found = h
+							}
+						}
+					}
+				}
 			}
 		}
 	}
+	b.Cleanup(func() { _ = found.Cleanup() })
+	return found, iss
 }
 
-// BenchmarkServeWarm is a token that the verdict cache knows.
-func BenchmarkServeWarm(b *testing.B) {
-	benchmarkServe(b, func(raw string) string { return "Bearer " + raw }, true)
-}
+var pass = caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
 
-func BenchmarkServeRefuse(b *testing.B) {
-	b.Run("missing", func(b *testing.B) {
-		benchmarkServe(b, func(string) string { return "" }, false)
-	})
-	b.Run("malformed", func(b *testing.B) {
-		benchmarkServe(b, func(string) string { return "Bearer a.b.c" }, false)
-	})
-}
-
-// TestServeWarmAllocates holds the number of allocations of the common way.
-func TestServeWarmAllocates(t *testing.T) {
-	hs, iss := gates(t, "forward {\nX-User-ID sub\nX-Issuer iss\n}")
-	next := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
-	value := "Bearer " + iss.Sign(nil)
-	fresh := func() (*http.Request, http.ResponseWriter) {
-		w := &bareWriter{header: make(http.Header, 8)}
-		r := httptest.NewRequest(http.MethodGet, "/orders", nil)
-		r.Header.Set("Authorization", value)
-		return prepared(r, w), w
-	}
-	serve := func(r *http.Request, w http.ResponseWriter) {
-		if err := hs[0].ServeHTTP(w, r, next); err != nil {
-			t.Fatal(err)
+func benchServe(b *testing.B, auth func(*issuertest.Issuer) string, prepareOnly bool) {
+	h, iss := benchGate(b)
+	fresh := benchRequest(auth(iss))
+	w := &nullWriter{http.Header{}}
+	// Until the keys are there, every token gets 503.
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		clear(w.h)
+		r := fresh()
+		if err := h.ServeHTTP(w, r, pass); err != nil {
+			b.Fatal(err)
+		}
+		if stateFor(r).reason.Code() != token.CodeKeysUnavailable {
+			break
+		}
+		if time.Now().After(end) {
+			b.Fatal("no keys within 5 s")
 		}
 	}
-	without := testing.AllocsPerRun(200, func() { fresh() })
-	with := testing.AllocsPerRun(200, func() { serve(fresh()) })
-	if got := with - without; got > 6 {
-		t.Errorf("%v allocations a request, want at most 6", got)
+	time.Sleep(20 * time.Millisecond) // the verdict cache takes entries in the background
+	b.ReportAllocs()
+	for b.Loop() {
+		r := fresh()
+		if prepareOnly {
+			continue
+		}
+		clear(w.h)
+		_ = h.ServeHTTP(w, r, pass)
 	}
+}
+
+func good(i *issuertest.Issuer) string {
+	return "Bearer " + i.Sign(map[string]any{"email": "a@example.test", "realm_access": map[string]any{"roles": []string{"a", "b"}}})
+}
+
+// BenchmarkServeNothing is what the others spend on making a request.
+func BenchmarkServeNothing(b *testing.B) { benchServe(b, good, true) }
+func BenchmarkServeWarm(b *testing.B)    { benchServe(b, good, false) }
+func BenchmarkRefuseMissing(b *testing.B) {
+	benchServe(b, func(*issuertest.Issuer) string { return "" }, false)
+}
+func BenchmarkRefuseExpired(b *testing.B) {
+	benchServe(b, func(i *issuertest.Issuer) string { return "Bearer " + i.Sign(map[string]any{"exp": 1000000000}) }, false)
 }

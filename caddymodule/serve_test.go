@@ -294,7 +294,7 @@ func TestQueryTokenIsPrivate(t *testing.T) {
 		status           int
 	}{
 		{"the backend says nothing", "/?access_token=" + raw, "private", nil, 200},
-		{"the backend says something", "/?cache=max-age%3D1&access_token=" + raw, "max-age=1", nil, 200},
+		{"the backend says something", "/?cache=max-age%3D1&access_token=" + raw, "max-age=1, private", nil, 200},
 		{"no query token", "/", "", []string{"Authorization: Bearer " + raw}, 200},
 		{"another gate that reads the query", "/twice?access_token=" + raw, "private", nil, 200},
 		{"another gate that does not", "/again?access_token=" + raw, "no-store", nil, 401},

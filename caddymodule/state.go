@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -32,11 +33,17 @@ type requestState struct {
 	set []gate.Header
 	// taken is the token that a gate took out of the request.
 	taken credential
+	// spoiled is why a gate that only observes could not make out the token, and
+	// spoiledBy the places it looked at: what it took from query and
+	// subprotocols, later gates cannot see.
+	spoiled   *token.Refusal
+	spoiledBy []TokenSource
 	// logout is set by a logout handler ahead of the gates.
 	logout *logoutMark
 	// reply is our answer, once there is one.
 	reply *reply
 
+	view requestView
 	repl *caddy.Replacer
 }
 
@@ -44,6 +51,35 @@ type requestState struct {
 type logoutMark struct {
 	// AllowExpired is by how much a genuine token may be past exp.
 	AllowExpired time.Duration
+	// gate is the last gate that saw the request behind the mark.
+	gate *runtime
+	// ids are whom gates behind the mark let through, once each.
+	ids []*gate.Identity
+	// outer is the mark of a logout before this one, nil if there is none.
+	outer *logoutMark
+}
+
+// saw takes note of a gate.
+func (m *logoutMark) saw(run *runtime) {
+	for ; m != nil; m = m.outer {
+		m.gate = run
+	}
+}
+
+// accept takes note of whom a gate let through.
+func (m *logoutMark) accept(id *gate.Identity) {
+	for ; m != nil; m = m.outer {
+		if !slices.ContainsFunc(m.ids, func(known *gate.Identity) bool { return known.Issuer == id.Issuer && known.IDs == id.IDs }) {
+			m.ids = append(m.ids, id)
+		}
+	}
+}
+
+// reject forgets whom gates let through before one refused.
+func (m *logoutMark) reject() {
+	for ; m != nil; m = m.outer {
+		m.ids = nil
+	}
 }
 
 // String keeps the state out of {http.vars.*}.
@@ -71,6 +107,7 @@ func (st *requestState) wantsIdentity() bool { return st.logout != nil && st.id 
 // accept remembers what a gate let through.
 func (st *requestState) accept(id *gate.Identity) {
 	st.id, st.reason = id, token.ReasonNone
+	st.logout.accept(id)
 	if len(st.set) == 0 {
 		st.set = id.Headers[:len(id.Headers):len(id.Headers)]
 		return
@@ -85,6 +122,7 @@ func (st *requestState) reject(r *http.Request, reason token.Reason) {
 		delete(r.Header, st.set[i].Name)
 	}
 	st.id, st.set, st.reason = nil, nil, reason
+	st.logout.reject()
 }
 
 // keep returns the names of the headers that are a gate's, not the client's.

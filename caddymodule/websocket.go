@@ -11,6 +11,11 @@ import (
 // let a page choose no other header of the handshake.
 const tokenProtocol = "jwtgate.bearer."
 
+// ownProtocol is the subprotocol that we select when the backend gets none to
+// select from. A browser closes a connection on which the server selects none
+// of those offered, and to select the one with the token would repeat it.
+const ownProtocol = "jwtgate"
+
 // isUpgrade reports whether r asks for another protocol on its connection or
 // stream: with Upgrade over HTTP/1.1, with CONNECT and :protocol over HTTP/2
 // (RFC 8441) and HTTP/3 (RFC 9220).
@@ -34,6 +39,18 @@ func isExtendedConnect(r *http.Request) bool {
 	return len(r.Header[":protocol"]) > 0 || !strings.HasPrefix(r.Proto, "HTTP/")
 }
 
+// isExtendedWebsocket reports whether the proxy makes an HTTP/1.1 WebSocket
+// handshake of r.
+func isExtendedWebsocket(r *http.Request) bool {
+	if !isExtendedConnect(r) {
+		return false
+	}
+	if protocols := r.Header[":protocol"]; len(protocols) > 0 {
+		return protocols[0] == "websocket"
+	}
+	return r.Proto == "websocket"
+}
+
 // listHas reports whether a comma-separated list has the element, in whatever
 // letter case.
 func listHas(line, want string) bool {
@@ -45,27 +62,32 @@ func listHas(line, want string) bool {
 	return false
 }
 
-// takeProtocol removes the subprotocols that carry tokens from r and returns the
-// first token and the number of such protocols.
-func takeProtocol(r *http.Request) (text string, count int) {
+// takeProtocol removes the subprotocols that carry tokens from r, and with them
+// ownProtocol. It returns the first token and the number of such protocols;
+// greeted says that ownProtocol was there and that no protocol is left.
+func takeProtocol(r *http.Request) (text string, count int, greeted bool) {
 	const name = "Sec-Websocket-Protocol"
 	lines := r.Header[name]
 	for _, line := range lines {
 		for element := range strings.SplitSeq(line, ",") {
-			if t, ok := strings.CutPrefix(trimBlanks(element), tokenProtocol); ok {
+			element = trimBlanks(element)
+			if t, ok := strings.CutPrefix(element, tokenProtocol); ok {
 				if count == 0 {
 					text = t
 				}
 				count++
 			}
+			greeted = greeted || element == ownProtocol
 		}
 	}
-	if count > 0 {
-		setOrDelete(r.Header, name, filterLists(lines, func(element string) bool {
-			return !strings.HasPrefix(element, tokenProtocol)
-		}))
+	if count == 0 {
+		return "", 0, false
 	}
-	return text, count
+	rest := filterLists(lines, func(element string) bool {
+		return element != ownProtocol && !strings.HasPrefix(element, tokenProtocol)
+	})
+	setOrDelete(r.Header, name, rest)
+	return text, count, greeted && len(rest) == 0
 }
 
 // crossOrigin judges methods that change something, by Sec-Fetch-Site and
@@ -91,5 +113,18 @@ func fromOwnPage(r *http.Request, origins []string) bool {
 		return false
 	}
 	u, err := url.Parse(lines[0])
-	return err == nil && u.Scheme != "" && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+	return err == nil && u.Scheme != "" && u.Host != "" &&
+		strings.EqualFold(withoutDefaultPort(u.Scheme, u.Host), withoutDefaultPort(u.Scheme, r.Host))
+}
+
+// withoutDefaultPort returns host as it stands in an origin (RFC 6454 section
+// 6.2). Clients other than browsers write the port.
+func withoutDefaultPort(scheme, host string) string {
+	switch scheme {
+	case "https":
+		return strings.TrimSuffix(host, ":443")
+	case "http":
+		return strings.TrimSuffix(host, ":80")
+	}
+	return host
 }
