@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -59,6 +60,7 @@ func (h *Handler) build(app *App, from *lender, logger *zap.Logger) (*runtime, e
 	if len(errs) > 0 {
 		return nil, errs.join()
 	}
+	run.aliases = spellings(run.sources)
 	run.maxToken = settings.MaxToken
 	forward, err := gate.NewForward(settings.Forward, settings.MaxHeader, settings.RefuseTooLong)
 	if err != nil {
@@ -220,24 +222,31 @@ func (h *Handler) tokenSources(logger *zap.Logger) ([]TokenSource, error) {
 			continue
 		}
 		sources = append(sources, TokenSource{From: t.From, Name: t.Name, Origins: origins})
-		if t.From == "query" {
-			logger.Warn("token_from query: URLs with tokens end up in browser histories and in logs of whatever stands before this gateway; Caddy's own access log needs this filter",
-				zap.String("parameter", t.Name),
-				zap.String("caddyfile", fmt.Sprintf(queryLogFilter, t.Name)))
-		}
+		t.warnOfLogs(logger)
 	}
 	return sources, errs.join()
 }
 
-// queryLogFilter is the directive that keeps a query parameter out of Caddy's
-// access log.
-const queryLogFilter = `log {
-	format filter {
-		request>uri query {
-			replace %s REDACTED
-		}
+// warnOfLogs names the filter that keeps the token out of Caddy's logs, which
+// see the request before us and blank Authorization and Cookie alone. It belongs
+// to the default log: a site's own log does not cover the line of an error.
+func (t *TokenSource) warnOfLogs(logger *zap.Logger) {
+	var field, danger string
+	switch t.From {
+	case "query":
+		field = "request>uri query {\n\t\t\t\treplace " + t.Name + " REDACTED\n\t\t\t}"
+		danger = "URLs with tokens end up in browser histories and in logs of whatever stands before this gateway; "
+	case "header":
+		field = "request>headers>" + http.CanonicalHeaderKey(t.Name) + " delete"
+	case "websocket":
+		field = "request>headers>Sec-Websocket-Protocol delete"
+	default:
+		return
 	}
-}`
+	logger.Warn("token_from "+t.From+": "+danger+"Caddy's own logs need this filter, and once more in each site whose log has an output of its own",
+		zap.String("name", t.Name),
+		zap.String("caddyfile", "{\n\tlog default {\n\t\tformat filter {\n\t\t\t"+field+"\n\t\t}\n\t}\n}"))
+}
 
 // register tells the app which headers the gate owns.
 func (h *Handler) register(app *App, forward *gate.Forward) error {
@@ -275,7 +284,7 @@ func (h *Handler) guard(run *runtime, settings *gateSettings, forward *gate.Forw
 	cfg := gate.Config{
 		Rules:      rules,
 		Forward:    forward,
-		Revocation: run.app.state.checker,
+		Revocation: run.app.state.list,
 		Cache:      run.app.state.cache,
 		MaxToken:   settings.MaxToken,
 		Now:        run.now,
@@ -293,6 +302,7 @@ func (h *Handler) guard(run *runtime, settings *gateSettings, forward *gate.Forw
 			continue
 		}
 		names = append(names, t.name)
+		run.watch(t.name)
 		settings.Issuers = append(settings.Issuers, gateIssuer{t.name, t.digest, asked})
 		cfg.Issuers = append(cfg.Issuers, gate.Issuer{
 			Name:       t.name,
