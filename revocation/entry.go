@@ -11,7 +11,7 @@ import (
 // The longest fields of an entry, in bytes.
 const (
 	MaxIssuer = 2 << 10
-	MaxValue  = 4 << 10
+	MaxValue  = 16 << 10 // whatever a token can hold can be withdrawn
 	MaxNote   = 1 << 10
 	maxWord   = 256 // Via and By
 )
