@@ -9,7 +9,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/jwtgate/jwtgate/gate"
-	"github.com/jwtgate/jwtgate/revocation"
 )
 
 func init() {
@@ -39,10 +38,14 @@ type appState struct {
 	lender     *lender
 	issuers    []*trustedIssuer // in the order of the configuration
 	revocation *revocationSettings
-	checker    revocation.Checker
+	list       *listView
+	lifetimes  *lifetimes  // nil: longer lived tokens are refused
 	cache      *gate.Cache // nil: off
 	keys       *keyCollector
 	names      nameRegistry
+	trusts     trustRegistry
+	// allowExpired is the greatest allow_expired of all logouts.
+	allowExpired atomic.Int64
 }
 
 // CaddyModule returns the module information.
@@ -60,7 +63,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		lender: &lender{logger: ctx.Slogger(), storage: ctx.Storage()},
 		keys:   newKeyCollector(time.Now),
 	}
-	if err := process.register(ctx.GetMetricsRegistry(), a.state.keys); err != nil {
+	if err := process.register(ctx.GetMetricsRegistry(), append(append(revocationMetrics.all(), feedMetrics.all()...), a.state.keys)...); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	var errs collector
@@ -75,8 +78,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 		for _, warning := range a.state.revocation.warnings(a.Revocation) {
 			logger.Warn(warning)
 		}
-		a.state.checker, err = a.state.revocation.checker(a.leases)
-		errs.check(err)
+		a.state.list = newListView(ctx, lists, a.state.revocation, a.state.lender)
+		if a.state.revocation.limit() == 0 {
+			a.state.lifetimes = newLifetimes(a.state.list, a.state.revocation.maxLifetime, logger)
+		}
 	}
 	for _, configured := range a.Issuers {
 		settings, err := configured.settings()
@@ -95,15 +100,23 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return errs.join()
 }
 
-// Start implements caddy.App.
-func (a *App) Start() error { return nil }
+// Start opens the revocation list, which is then loaded in the background, or
+// joins the configuration that has it open. Until it is there, gates refuse.
+func (a *App) Start() error { return a.state.list.start() }
 
 // Stop implements caddy.App.
 func (a *App) Stop() error { return nil }
 
 // Cleanup releases what Provision took. Requests may still be under way: what
 // they use stays usable.
-func (a *App) Cleanup() error { return a.leases.end() }
+func (a *App) Cleanup() error {
+	var errs collector
+	if a.state != nil {
+		errs.check(a.state.list.end())
+	}
+	errs.check(a.leases.end())
+	return errs.join()
+}
 
 // managed returns the names of all headers that gates of the configuration own.
 // It is complete once the configuration is provisioned.

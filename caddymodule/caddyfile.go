@@ -25,6 +25,9 @@ var directives = []struct {
 	name  string
 	parse httpcaddyfile.UnmarshalHandlerFunc
 }{
+	{"jwtgate_ready", parseReady},
+	{"jwtgate_revoke", parseRevoke},
+	{"jwtgate_logout", parseLogout},
 	{"jwtgate", parseGate},
 }
 

@@ -107,7 +107,9 @@ type runtime struct {
 	gate *gate.Gate // nil when public
 	app  *App       // for the managed names of all gates of the configuration
 	// sources are the places besides Authorization, origins normalized.
-	sources            []TokenSource
+	sources []TokenSource
+	// aliases matches the headers among sources in every spelling; nil: none.
+	aliases            *gate.ManagedNames
 	cors               map[string]struct{} // normalized origins, as browsers send them
 	preflight, logUser bool
 	realm              string
@@ -115,6 +117,9 @@ type runtime struct {
 	metrics            *metrics
 	logger             *zap.Logger
 	now                func() time.Time
+	// lifetimes watch over the tokens of each issuer; empty where those that
+	// live too long are refused.
+	lifetimes map[string]*lifetimeWatch
 	// compiled holds *caddyhttp.Server -> caddyhttp.Handler, the error routes
 	// of each server that the gate is on.
 	compiled *sync.Map

@@ -170,6 +170,11 @@ func (r *Redis) settings() (*redisSettings, error) {
 		s.tls, err = r.tlsConfig()
 		errs.check(err)
 	}
+	if len(errs) == 0 {
+		if err := s.options().Check(); err != nil {
+			errs.check(fmt.Errorf("redis: %w", err))
+		}
+	}
 	return s, errors.Join(errs...)
 }
 

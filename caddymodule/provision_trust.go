@@ -45,6 +45,7 @@ func (s *appState) trust(settings *issuerSettings, from *lender, held *leases, l
 		Algorithms   any
 		Secret       bool
 	}{settings.name, poolKey, settings.algorithms, settings.keys.Secret != nil})
+	s.trusts.add(trusted)
 	return trusted, nil
 }
 

@@ -39,6 +39,14 @@ func gates(t testing.TB, options ...string) ([]*Handler, *issuertest.Issuer) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	app, err := appOf(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = app.Cleanup() })
+	if err := app.Start(); err != nil {
+		t.Fatal(err)
+	}
 	server, err := ctx.App("http")
 	if err != nil {
 		t.Fatal(err)

@@ -60,6 +60,17 @@ func (o options) steps(p *places) []step {
 			token("EDDSA", "username=alice -d alg=EdDSA"),
 			orders("EDDSA"),
 		}},
+		{"Logging out", `204, "No Content"`, []string{
+			token("PHONE", "username=alice"),
+			fmt.Sprintf(`curl -si -X POST -H "Authorization: Bearer $PHONE" %s/auth/logout`, gateway),
+		}},
+		{"The token that logged out, also after kill -9 and a restart", `401 token_revoked`, []string{
+			orders("PHONE"),
+		}},
+		{"A new token of the same user", `200, the backend reads "X-User-Id: alice"`, []string{
+			token("AGAIN", "username=alice"),
+			orders("AGAIN"),
+		}},
 		{"A rotated key: the new one works at once", `200, the backend reads "X-User-Id: alice"`, []string{
 			fmt.Sprintf(`curl -s -X POST %s/rotate`, issuer),
 			token("NEW", "username=alice"),
