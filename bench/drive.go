@@ -66,7 +66,7 @@ func others() string {
 }
 
 func (b *bench) spawn(env []string, name string, args ...string) (*exec.Cmd, error) {
-	cmd := exec.Command(name, args...) //nolint:noctx,gosec // ended by stop
+	cmd := exec.Command(name, args...) //nolint:noctx // ended by stop
 	cmd.Env = append(os.Environ(), append(env, "HOME="+b.dir, "XDG_DATA_HOME="+b.dir)...)
 	log, err := os.OpenFile(filepath.Join(b.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -129,7 +129,7 @@ func (b *bench) load(v *variant, seconds int, runs *[]measured) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("taskset", "-c", others(), "wrk", "-t1", "-c16", "-d"+strconv.Itoa(seconds)+"s", //nolint:noctx,gosec // bounded by -d
+	cmd := exec.Command("taskset", "-c", others(), "wrk", "-t1", "-c16", "-d"+strconv.Itoa(seconds)+"s", //nolint:noctx // bounded by -d
 		"-s", script, "http://"+v.address+"/orders")
 	cmd.Env = append(os.Environ(), "TOKENS="+filepath.Join(b.dir, "tokens"))
 	out, err := cmd.CombinedOutput()

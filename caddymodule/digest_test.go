@@ -75,7 +75,7 @@ func TestDigestOfAGate(t *testing.T) {
 		}
 		return digestOf(settings)
 	}
-	if digest(t) != digest(t) {
+	if first, again := digest(t), digest(t); first != again {
 		t.Error("equal gates differ")
 	}
 	seen := map[[32]byte]string{digest(t): "nothing"}

@@ -42,7 +42,7 @@ func unquote(s string) string {
 func dropCookie(header http.Header, name string) {
 	var kept []string
 	for _, line := range header["Cookie"] {
-		line, _ = dropPairs(line, ';', func(pair string) bool {
+		line = dropPairs(line, ';', func(pair string) bool {
 			n, _, _ := strings.Cut(pair, "=")
 			return trimBlanks(n) == name
 		})
@@ -53,14 +53,13 @@ func dropCookie(header http.Header, name string) {
 	setOrDelete(header, "Cookie", kept)
 }
 
-// dropPairs removes the parts between separators that drop wants removed, and
-// says whether there was one. The rest stays as it is, in its order.
-func dropPairs(s string, separator byte, drop func(pair string) bool) (rest string, dropped bool) {
+// dropPairs removes the parts between separators that drop wants removed. The
+// rest stays as it is, in its order.
+func dropPairs(s string, separator byte, drop func(pair string) bool) string {
 	var kept strings.Builder
 	first := true
 	for pair := range strings.SplitSeq(s, string(separator)) {
 		if drop(pair) {
-			dropped = true
 			continue
 		}
 		if !first {
@@ -69,7 +68,7 @@ func dropPairs(s string, separator byte, drop func(pair string) bool) (rest stri
 		first = false
 		kept.WriteString(pair)
 	}
-	return kept.String(), dropped
+	return kept.String()
 }
 
 // takeQuery removes the parameters of that name from the URL of r and returns
@@ -167,7 +166,7 @@ func mayHaveParameter(query, name string) bool {
 }
 
 func dropParameter(query, name string) string {
-	rest, _ := dropPairs(query, '&', func(pair string) bool {
+	rest := dropPairs(query, '&', func(pair string) bool {
 		key, _, _ := strings.Cut(pair, "=")
 		return isParameter(key, name)
 	})

@@ -163,9 +163,9 @@ func (v *listView) knows() error {
 }
 
 // withoutFeed is the answer before the feed began and, to the last requests of
-// a configuration, after it ended.
+// a configuration, after it ended or gave way to a configuration without one.
 func (v *listView) withoutFeed() error {
-	if v.own.Load() != nil && !v.used.Load() {
+	if v.joined.Load() {
 		return nil
 	}
 	return errFeedStarting

@@ -149,7 +149,8 @@ func (r *Redis) settings() (*redisSettings, error) {
 		if tlsNeeded && u.Scheme != "rediss" {
 			errs.check(fmt.Errorf("redis: URL %d: tls_ca and tls_client contradict %s, which is not encrypted", i+1, u.Scheme))
 		}
-		if u.User != nil && (r.Username != "" || r.Password != "") {
+		// Those in the URL of a sentinel are for the sentinel.
+		if u.User != nil && r.Sentinel == "" && (r.Username != "" || r.Password != "") {
 			errs.check(fmt.Errorf("redis: URL %d: it has credentials, and username or password is given, too", i+1))
 		}
 		s.urls = append(s.urls, u)

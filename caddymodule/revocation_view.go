@@ -27,7 +27,9 @@ type listView struct {
 	own atomic.Pointer[pooledStore]
 	// used says that own is to be given back.
 	used atomic.Bool
-	want *feedWant // set by start
+	// want is set by start, joined when its feed is there.
+	want   *feedWant
+	joined atomic.Bool
 }
 
 func newListView(ctx context.Context, registry *listRegistry, settings *revocationSettings, from *lender) *listView {
@@ -50,7 +52,11 @@ func (v *listView) start() error {
 	v.own.Store(p)
 	v.used.Store(true)
 	v.want = &feedWant{p, v.settings}
-	return v.lists.feeds.join(v.want)
+	if err := v.lists.feeds.join(v.want); err != nil {
+		return err
+	}
+	v.joined.Store(true)
+	return nil
 }
 
 // end lets go of the list. It is idempotent, may be called on nil and on a view

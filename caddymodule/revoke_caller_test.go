@@ -70,8 +70,7 @@ func TestRevokeByCallersWithTokens(t *testing.T) {
 	if err := os.WriteFile(file, other.JWKS(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var s *logoutSite
-	s = newLogoutSite(t, fmt.Sprintf(`jwtgate_revoke /a* {
+	s := newLogoutSite(t, fmt.Sprintf(`jwtgate_revoke /a* {
 			secret %s
 		}
 		jwtgate {

@@ -113,12 +113,12 @@ func (j *journal) close() error {
 // abandon lets go of what is open after a failure.
 func (j *journal) abandon() {
 	if j.log != nil {
-		j.log.close()
+		_ = j.log.close() // whatever is not in bbolt stays in the log
 	}
 	if !j.wedged.Load() {
-		guard(j.path, j.db.Close)
+		_ = guard(j.path, j.db.Close) // everything is committed
 	}
-	letGo(j.file)
+	_ = letGo(j.file)
 }
 
 // size is what the file takes, without its log.

@@ -77,9 +77,9 @@ func inspect(path string) error {
 	if err != nil {
 		return err
 	}
-	defer letGo(file)
+	defer func() { _ = letGo(file) }()
 	return guard(path, func() error {
-		defer db.Close()
+		defer func() { _ = db.Close() }()
 		return db.View(func(tx *bolt.Tx) error {
 			if info, err := file.Stat(); err != nil {
 				return err
@@ -108,7 +108,7 @@ func openBolt(path string, o *bolt.Options) (db *bolt.DB, file *os.File, err err
 		return db, file, nil
 	}
 	if file != nil {
-		letGo(file)
+		_ = letGo(file)
 	}
 	var damage *DamageError
 	switch {

@@ -132,7 +132,7 @@ func (s *Store) ApplyFeed(ctx context.Context, wire [][]byte, position []byte) (
 	if closed {
 		return changed, malformed, ErrClosed
 	}
-	s.makeRoom() // failed logs what is wrong
+	_ = s.makeRoom() // failed logs what is wrong
 	return changed, malformed, nil
 }
 

@@ -43,7 +43,7 @@ func (s *Store) save(last *time.Time) {
 	if wait || s.journal == nil || !s.loaded.Load() {
 		return
 	}
-	s.checkpoint(false) // failed logs what is wrong
+	_ = s.checkpoint(false) // failed logs what is wrong
 	*last = time.Now()
 }
 
