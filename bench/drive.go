@@ -18,7 +18,7 @@ import (
 type bench struct {
 	dir, caddy string
 	backend    string // address
-	seconds    int
+	token      string // a good one
 	processes  []*exec.Cmd
 }
 
@@ -33,7 +33,8 @@ type variant struct {
 	config  string // Caddyfile; ADDRESS and BACKEND are filled in
 	wrk     string // Lua for wrk: the requests
 	env     []string
-	refuses bool // every answer is a refusal; otherwise none
+	started func() // called once the gateway answers
+	refuses bool   // every answer is a refusal; otherwise none
 	address string
 	pid     int
 	rss     int // KiB after the last run
@@ -67,7 +68,7 @@ func others() string {
 
 func (b *bench) spawn(env []string, name string, args ...string) (*exec.Cmd, error) {
 	cmd := exec.Command(name, args...) //nolint:noctx // ended by stop
-	cmd.Env = append(os.Environ(), append(env, "HOME="+b.dir, "XDG_DATA_HOME="+b.dir)...)
+	cmd.Env = append(os.Environ(), env...)
 	log, err := os.OpenFile(filepath.Join(b.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
@@ -95,23 +96,26 @@ func (b *bench) start(v *variant) error {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
-	cmd, err := b.spawn(append(v.env, "GOMAXPROCS=1"), "taskset", "-c", "0", b.caddy, "run", "--config", file, "--adapter", "caddyfile")
+	cmd, err := b.spawn(append(v.env, "GOMAXPROCS=1", "HOME="+b.dir, "XDG_DATA_HOME="+filepath.Join(b.dir, "data-"+v.name)), "taskset", "-c", "0", b.caddy, "run", "--config", file, "--adapter", "caddyfile")
 	if err != nil {
 		return err
 	}
 	v.pid = cmd.Process.Pid
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+v.address+"/", nil)
 		if err != nil {
 			return err
 		}
+		req.Header.Set("Authorization", "Bearer "+b.token)
 		if resp, err := http.DefaultClient.Do(req); err == nil {
 			_ = resp.Body.Close()
-			return nil
+			if resp.StatusCode != http.StatusServiceUnavailable { // the list is loaded
+				return nil
+			}
 		}
 	}
 	log, _ := os.ReadFile(filepath.Join(b.dir, "log"))
-	return fmt.Errorf("no answer within 30 seconds: %s", log)
+	return fmt.Errorf("not ready within two minutes: %s", log)
 }
 
 var (

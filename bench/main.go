@@ -26,12 +26,13 @@ func main() {
 	seconds := flag.Int("seconds", 3, "seconds of one run")
 	rounds := flag.Int("rounds", 5, "runs of each variant")
 	serve := flag.String("serve-backend", "", "be the backend on this address")
+	entries := flag.Int("entries", 1_000_000, "live revocations of the variant many-revoked")
 	only := flag.String("only", "", "variants, separated by commas; default: all")
 	flag.Parse()
 	if *serve != "" {
 		backend(*serve)
 	}
-	if err := run(*seconds, *rounds, *only); err != nil {
+	if err := run(*seconds, *rounds, *entries, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -51,7 +52,7 @@ func backend(address string) {
 	os.Exit(1)
 }
 
-func run(seconds, rounds int, only string) error {
+func run(seconds, rounds, entries int, only string) error {
 	for _, tool := range []string{"wrk", "taskset"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return fmt.Errorf("%s is missing (Debian: apt-get install wrk util-linux)", tool)
@@ -62,12 +63,17 @@ func run(seconds, rounds int, only string) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	b := &bench{dir: dir, caddy: filepath.Join(dir, "caddy"), seconds: seconds}
+	b := &bench{dir: dir, caddy: filepath.Join(dir, "caddy")}
 	defer b.stop()
 	if err := b.prepare(); err != nil {
 		return err
 	}
 	all := variants()
+	more, err := b.withRevocations(entries)
+	if err != nil {
+		return err
+	}
+	all = append(all, more...)
 	if only != "" {
 		names := strings.Split(only, ",")
 		all = slices.DeleteFunc(all, func(v *variant) bool { return v.name != "plain" && !slices.Contains(names, v.name) })
@@ -75,6 +81,9 @@ func run(seconds, rounds int, only string) error {
 	for _, v := range all {
 		if err := b.start(v); err != nil {
 			return fmt.Errorf("%s: %w", v.name, err)
+		}
+		if v.started != nil {
+			v.started()
 		}
 		if err := b.load(v, 1, nil); err != nil { // warm-up
 			return fmt.Errorf("%s: %w", v.name, err)

@@ -50,6 +50,7 @@ func (b *bench) makeTokens() error {
 				return err
 			}
 			lines.WriteString(raw + "\n")
+			b.token = raw
 		}
 		if err := os.WriteFile(filepath.Join(b.dir, "tokens", name), []byte(lines.String()), 0o600); err != nil {
 			return err

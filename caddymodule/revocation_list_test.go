@@ -190,7 +190,7 @@ func TestOneFileIsOneList(t *testing.T) {
 	if err := os.Symlink("loop", filepath.Join(dir, "loop")); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := resolveJournal(filepath.Join(dir, "loop")); err == nil {
+	if got, err := resolveJournal(filepath.Join(dir, "loop")); err == nil || !strings.Contains(err.Error(), "revocation journal "+filepath.Join(dir, "loop")) {
 		t.Errorf("a loop is %s", got)
 	}
 }

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,11 +14,14 @@ const maxLinks = 40
 // resolveJournal returns the absolute path of a file, which need not exist yet,
 // with every symbolic link resolved: two spellings of one file are one list.
 func resolveJournal(path string) (string, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
+	absolute, err := filepath.Abs(path)
+	if err == nil {
+		absolute, err = resolveLinks(absolute, maxLinks)
 	}
-	return resolveLinks(path, maxLinks)
+	if err != nil {
+		return "", fmt.Errorf("revocation journal %s: %w", path, err)
+	}
+	return absolute, nil
 }
 
 func resolveLinks(path string, links int) (string, error) {
