@@ -50,6 +50,16 @@ func (n *neighbour) revoke(t *testing.T, issuer, subject string) {
 	}
 }
 
+// hears waits until n subjects are revoked.
+func (n *neighbour) hears(t *testing.T, want int) {
+	t.Helper()
+	for end := time.Now().Add(15 * time.Second); n.Count()[revocation.Subject] != want; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the other gateway knows %d entries, want %d", n.Count()[revocation.Subject], want)
+		}
+	}
+}
+
 // becomes asks until the answer has that status and code.
 func (g *gateway) becomes(path, token string, status int, code string) {
 	g.t.Helper()
@@ -91,9 +101,7 @@ func TestGatewaysHearOfEachOther(t *testing.T) {
 			if status := g.post(t, "/revoke", `{"kind":"subject","issuer":"`+g.Issuer.URL()+`","value":"dave"}`); status != 200 {
 				t.Errorf("revoked with Redis: %d", status)
 			}
-			if n := other.Count()[revocation.Subject]; n != 2 {
-				t.Errorf("the other gateway knows %d entries at the time of the answer", n)
-			}
+			other.hears(t, 2)
 
 			server.Kill()
 			if status := g.post(t, "/revoke", `{"kind":"subject","issuer":"`+g.Issuer.URL()+`","value":"bob"}`); status != 202 {
@@ -113,11 +121,7 @@ func TestGatewaysHearOfEachOther(t *testing.T) {
 			server.Restart()
 			g.becomes("/", carol, 200, "")
 			g.becomes("/ready", "", 200, `"ready":true`)
-			for end := time.Now().Add(15 * time.Second); other.Count()[revocation.Subject] != 3; time.Sleep(5 * time.Millisecond) {
-				if time.Now().After(end) {
-					t.Fatal("what waited did not go out")
-				}
-			}
+			other.hears(t, 3)
 
 			feed := lists.feeds.current.Load()
 			g.load(s.config(g))
