@@ -112,7 +112,11 @@ func TestGatewaysHearOfEachOther(t *testing.T) {
 				g.becomes("/", carol, 503, "revocation_unavailable")
 				g.becomes("/ready", "", 503, "stale")
 			} else {
-				time.Sleep(2500 * time.Millisecond)
+				for end := time.Now().Add(15 * time.Second); !lists.feeds.current.Load().Stale(); time.Sleep(10 * time.Millisecond) {
+					if time.Now().After(end) {
+						t.Fatal("the feed is not stale 15 s after Redis went")
+					}
+				}
 				g.becomes("/", carol, 200, "")
 				g.becomes("/ready", "", 200, `"ready":true`)
 			}
