@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/jwtgate/jwtgate/gate"
+	"github.com/jwtgate/jwtgate/token"
 )
 
 func init() {
@@ -113,6 +114,7 @@ type runtime struct {
 	cors               map[string]struct{} // normalized origins, as browsers send them
 	preflight, logUser bool
 	realm              string
+	challenges         map[token.Code]string // of realm; those that name a scope are made on request
 	maxToken           int
 	metrics            *metrics
 	logger             *zap.Logger
