@@ -40,7 +40,7 @@ func TestTrapRandomKidsAmplifiedIntoFetches(t *testing.T) {
 	// At DEBUG each refusal is a line.
 	g := (&setup{Sites: gateSite, Level: "INFO"}).start(t)
 	warm := g.Issuer.Sign(nil)
-	g.passes(10*time.Second, "/", warm)
+	g.passes(patience, "/", warm)
 
 	var stop atomic.Bool
 	valid := g.goodClient(t, &stop, g.Issuer.Key(), warm)
@@ -201,7 +201,7 @@ func (f *flood) run(g *gateway, rate float64) error {
 			out.Write(b64(nil, signature))
 			out.WriteString("\r\n\r\n")
 		}
-		if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(60 * time.Second)); err != nil {
 			return err
 		}
 		if _, err := conn.Write(out.Bytes()); err != nil {
