@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/jwtgate/jwtgate/gate"
+	"github.com/jwtgate/jwtgate/jwks"
 )
 
 func init() {
@@ -115,6 +116,7 @@ type runtime struct {
 	realm              string
 	maxToken           int
 	metrics            *metrics
+	keys               map[string]*jwks.Source // by issuer, for the log
 	logger             *zap.Logger
 	now                func() time.Time
 	// lifetimes watch over the tokens of each issuer; empty where those that

@@ -71,6 +71,7 @@ func leaseKeys(cfg jwks.Config, from *lender, held *leases) (source *jwks.Source
 			Logger:       fresh.logger(),
 			Storage:      fresh,
 			OnFetch:      process.fetched(cfg.Issuer),
+			OnFetchTime:  process.fetchTook(cfg.Issuer),
 			OnSuppressed: process.suppressed(cfg.Issuer),
 		})
 		if err != nil {

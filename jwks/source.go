@@ -20,6 +20,7 @@ type Source struct {
 	log          *slog.Logger
 	now          func() time.Time
 	onFetch      func(string)
+	onFetchTime  func(time.Duration)
 	onSuppressed func()
 	secret       *Key // nil: none
 
@@ -77,7 +78,7 @@ func New(cfg Config, opts Options) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{
-		cfg: cfg, log: opts.Logger, now: opts.Now, onFetch: opts.OnFetch, onSuppressed: opts.OnSuppressed,
+		cfg: cfg, log: opts.Logger, now: opts.Now, onFetch: opts.OnFetch, onFetchTime: opts.OnFetchTime, onSuppressed: opts.OnSuppressed,
 		wake: make(chan struct{}, 1),
 	}
 	if s.log == nil {
