@@ -22,6 +22,7 @@ type Source struct {
 	onFetch      func(string)
 	onFetchTime  func(time.Duration)
 	onSuppressed func()
+	onDemand     bool
 	secret       *Key // nil: none
 
 	current atomic.Pointer[view]
@@ -78,7 +79,8 @@ func New(cfg Config, opts Options) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{
-		cfg: cfg, log: opts.Logger, now: opts.Now, onFetch: opts.OnFetch, onFetchTime: opts.OnFetchTime, onSuppressed: opts.OnSuppressed,
+		cfg: cfg, log: opts.Logger, now: opts.Now, onDemand: opts.OnDemand,
+		onFetch: opts.OnFetch, onFetchTime: opts.OnFetchTime, onSuppressed: opts.OnSuppressed,
 		wake: make(chan struct{}, 1),
 	}
 	if s.log == nil {
