@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"bufio"
 	"bytes"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jwtgate/jwtgate/internal/issuertest"
 )
 
 // captures are texts that a running gateway gave, by name. In a document each
@@ -223,3 +226,13 @@ func code(value string) string {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// rawMembers adds members to the claims of a good token, as they are written. A
+// sub among them takes the place of the usual one.
+func rawMembers(g *gateway, members string) issuertest.Option {
+	now := time.Now().Unix()
+	if !strings.Contains(members, `"sub":`) {
+		members += `,"sub":"alice"`
+	}
+	return issuertest.RawPayload(fmt.Sprintf(`{"iss":%q,"aud":"api","iat":%d,"exp":%d,"jti":%q%s}`, g.Issuer.URL(), now, now+300, rand.Text(), members))
+}

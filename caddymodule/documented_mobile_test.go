@@ -255,6 +255,8 @@ func (g *gateway) grpc(t *testing.T, r refusal) http.Header {
 func (g *gateway) captureCORS(t *testing.T, got captures) {
 	const web, app = "web.example.com", "Origin: https://app.example.com"
 	got["cors refused"] = g.wire("GET", "/orders", web, app).block("A page of `https://app.example.com`, which is listed, without a token:")
+	overGRPC := g.grpc(t, refusal{"", "POST", "/orders", web, []string{app}})
+	got["cors grpc"] = "The same over gRPC-Web: `Access-Control-Expose-Headers: " + overGRPC.Get("Access-Control-Expose-Headers") + "`.\n"
 	got["cors elsewhere"] = g.wire("GET", "/orders", web, "Origin: https://elsewhere.example").block("A page of an origin that is not listed:")
 	preflight := []string{app, "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization"}
 	a := g.wire("OPTIONS", "/orders", web, preflight...)
