@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/jwtgate/jwtgate/caddymodule"
 )
 
@@ -35,6 +37,11 @@ func (l *lab) explain(t *testing.T, raw string) *explained {
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(raw)))
 	if err != nil || r.ContentLength != 0 || len(r.TransferEncoding) > 0 || r.Method == http.MethodConnect || !strings.HasPrefix(r.RequestURI, "/") {
 		return nil
+	}
+	for name := range r.Header {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return nil
+		}
 	}
 	path, query, _ := strings.Cut(r.RequestURI, "?")
 	order, err := json.Marshal(map[string]any{"method": r.Method, "host": r.Host, "path": path, "query": query,

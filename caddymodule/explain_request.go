@@ -15,7 +15,7 @@ import (
 // explainOrder is a request to explain.
 type explainOrder struct {
 	Token      string              `json:"token,omitempty"`
-	Method     string              `json:"method,omitempty"` // default GET
+	Method     string              `json:"method,omitempty"` // default GET; methods have upper and lower case
 	Scheme     string              `json:"scheme,omitempty"` // default: what the server speaks
 	Host       string              `json:"host,omitempty"`   // default: what leads to a gate
 	Path       string              `json:"path,omitempty"`   // as in a URL; default /
@@ -49,7 +49,7 @@ func (o *explainOrder) faults() []fault {
 	if o.Method == "" {
 		o.Method = http.MethodGet
 	}
-	if o.Method = strings.ToUpper(o.Method); !httpguts.ValidHeaderFieldName(o.Method) {
+	if !httpguts.ValidHeaderFieldName(o.Method) {
 		refuse("method", "no method of HTTP")
 	}
 	switch o.Scheme = strings.ToLower(o.Scheme); o.Scheme {
