@@ -132,6 +132,9 @@ func (l *lab) attack(t *testing.T, a attack) {
 	if a.want.also != nil && !t.Failed() {
 		a.want.also(t, got)
 	}
+	if !t.Failed() {
+		l.agrees(t, a, raw, got)
+	}
 }
 
 func (l *lab) checkAccepted(t *testing.T, a attack, got reply) {

@@ -171,10 +171,11 @@ func newMetrics(issuers ...string) *metrics {
 
 // decision counts one decision: result is allow, deny, error, anonymous,
 // public, preflight or observe; reason is ReasonNone for allow; issuer is the
-// configured issuer that was chosen, empty if none was.
+// configured issuer that was chosen, empty if none was. The nil *metrics counts
+// nothing.
 func (m *metrics) decision(result string, reason token.Reason, issuer string) {
 	r := resultSlot(result)
-	if r < 0 || int(reason) >= reasonSlots {
+	if m == nil || r < 0 || int(reason) >= reasonSlots {
 		return
 	}
 	slots := &m.issuers[0]
