@@ -115,6 +115,7 @@ type runtime struct {
 	realm              string
 	maxToken           int
 	metrics            *metrics
+	observed           *gateObserver // nil unless the gate observes
 	logger             *zap.Logger
 	now                func() time.Time
 	// lifetimes watch over the tokens of each issuer; empty where those that

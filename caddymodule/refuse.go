@@ -61,5 +61,6 @@ func awaitsContinue(r *http.Request) bool {
 func (h *Handler) observe(st *requestState, cred credential, issuer string, refused *token.Refusal) {
 	st.reason = refused.Reason
 	h.run.metrics.decision("observe", refused.Reason, issuer)
+	h.run.observed.refuse(refused.Reason, issuer, st.client)
 	h.logRefusal("request would be refused", cred, issuer, refused)
 }

@@ -37,15 +37,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		case run.preflight && isPreflight(r):
 			dropMethodOverrides(r)
 			run.metrics.decision("preflight", token.ReasonNone, "")
+			run.observed.pass()
 			return next.ServeHTTP(w, r)
 		case h.Optional && !st.wantsIdentity():
 			run.metrics.decision("anonymous", token.ReasonNone, "")
+			run.observed.pass()
 			return next.ServeHTTP(w, r)
 		}
 	}
 
 	var id *gate.Identity
 	var issuer string
+	st.client = ""
 	if refused == nil {
 		id, issuer, refused = h.check(r, st, cred)
 	}
@@ -59,6 +62,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		h.observe(st, cred, issuer, refused)
 	} else {
 		run.metrics.decision("allow", token.ReasonNone, issuer)
+		run.observed.pass()
 		st.accept(id)
 		if watch := run.lifetimes[issuer]; watch != nil {
 			watch.accepted(id.Claims.Expires)
@@ -121,6 +125,9 @@ func (h *Handler) check(r *http.Request, st *requestState, cred credential) (*ga
 	var opts gate.Options
 	if st.logout != nil {
 		opts.AllowExpired = st.logout.AllowExpired
+	}
+	if h.run.observed != nil {
+		opts.Client = &st.client
 	}
 	st.view = requestView{r: r}
 	id, issuer, err := h.run.gate.Check(r.Context(), cred.token, &st.view, opts)
