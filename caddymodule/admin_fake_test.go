@@ -176,7 +176,7 @@ func benchWith(t testing.TB, name string, keys jwks.Config) *adminBench {
 	}
 	api := &AdminAPI{open: func() (*adminView, error) {
 		v := &adminView{list: b.view.list, issuers: b.view.issuers, circumstances: b.view.circumstances, durable: b.view.durable,
-			logger: b.view.logger, now: b.view.now, release: b.view.release}
+			about: b.view.about, logger: b.view.logger, now: b.view.now, release: b.view.release}
 		return v, nil
 	}}
 	for _, route := range api.Routes() {

@@ -119,6 +119,7 @@ type runtime struct {
 	maxToken           int
 	metrics            *metrics
 	keys               map[string]*jwks.Source // by issuer, for the log
+	observed           *gateObserver           // nil unless the gate observes
 	logger             *zap.Logger
 	now                func() time.Time
 	// lifetimes watch over the tokens of each issuer; empty where those that

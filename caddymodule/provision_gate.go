@@ -322,6 +322,9 @@ func (h *Handler) guard(run *runtime, settings *gateSettings, forward *gate.Forw
 	run.metrics = newMetrics(names...)
 	cfg.Digest = digestOf(settings)
 	cfg.OnVerify = run.metrics.verified
+	if h.Observe {
+		run.observed = run.app.state.observed.add(h, run, cfg.Digest)
+	}
 	run.gate, err = gate.New(cfg)
 	return err
 }

@@ -61,5 +61,6 @@ func awaitsContinue(r *http.Request) bool {
 func (h *Handler) observe(r *http.Request, st *requestState, cred credential, issuer string, refused *token.Refusal) {
 	st.reason = refused.Reason
 	h.run.decided(st, "observe", refused.Reason, issuer)
+	h.run.observed.refuse(refused.Reason, issuer, st.client)
 	h.logRefusal("request would be refused", r, cred, issuer, refused)
 }

@@ -37,15 +37,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		case run.preflight && isPreflight(r):
 			dropMethodOverrides(r)
 			run.decided(st, "preflight", token.ReasonNone, "")
+			run.observed.pass()
 			return st.pass(w, r, next)
 		case h.Optional && !st.wantsIdentity():
 			run.decided(st, "anonymous", token.ReasonNone, "")
+			run.observed.pass()
 			return st.pass(w, r, next)
 		}
 	}
 
 	var id *gate.Identity
 	var issuer string
+	st.client = ""
 	if refused == nil {
 		id, issuer, refused = h.check(r, st, cred)
 	}
@@ -59,6 +62,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		h.observe(r, st, cred, issuer, refused)
 	} else {
 		run.decided(st, "allow", token.ReasonNone, issuer)
+		run.observed.pass()
 		st.accept(id)
 		if watch := run.lifetimes[issuer]; watch != nil {
 			watch.accepted(id.Claims.Expires)
@@ -121,6 +125,9 @@ func (h *Handler) check(r *http.Request, st *requestState, cred credential) (*ga
 	var opts gate.Options
 	if st.logout != nil {
 		opts.AllowExpired = st.logout.AllowExpired
+	}
+	if h.run.observed != nil {
+		opts.Client = &st.client
 	}
 	st.view = requestView{r: r}
 	id, issuer, err := h.run.gate.Check(r.Context(), cred.token, &st.view, opts)

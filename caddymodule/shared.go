@@ -16,6 +16,9 @@ import (
 var (
 	keyPool   = caddy.NewUsagePool() // jwks.Config.PoolKey -> *pooledKeys
 	cachePool = caddy.NewUsagePool() // size in bytes -> *pooledCache
+
+	windowPool   = caddy.NewUsagePool() // windowKey -> *pooledWindow
+	observedPool = caddy.NewUsagePool() // observedGate -> *observations
 )
 
 // leases are the pooled values that one module holds.

@@ -89,6 +89,9 @@ type Options struct {
 	// AllowExpired lets a genuine token pass that is past exp by up to that
 	// much: behind a logout's mark only.
 	AllowExpired time.Duration
+	// Client, unless nil, is set to the client_id or azp of a token whose
+	// signature held, whatever becomes of it after that; else it stays as it is.
+	Client *string
 }
 
 // Identity is who a good token speaks for. It is shared between requests:
@@ -157,6 +160,9 @@ func (g *Gate) Check(ctx context.Context, raw string, req policy.Request, opts O
 		is.skew.verified(e, now, opts)
 	} else {
 		is.skew.seen(e, now, opts)
+	}
+	if opts.Client != nil {
+		*opts.Client = e.token.Claims.ClientID
 	}
 	id, grew, refused := g.judge(e, v, is, req, now, opts)
 	if (!known || grew) && tally != nil {

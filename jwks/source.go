@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -178,6 +179,9 @@ func (s *Source) publish(keys []*Key, due, until time.Time) (before, after *Set)
 		if before != nil {
 			kept[i] = before.identical(k)
 		}
+		if kept[i].since.IsZero() {
+			k.since = s.now()
+		}
 	}
 	if next := newSet(kept, s.secret, false); !next.sameKeys(before) {
 		after = next
@@ -219,7 +223,7 @@ func (s *Source) Status() Status {
 func (c *Config) location() string {
 	switch c.kind() {
 	case kindJWKS:
-		return c.JWKS
+		return plain(c.JWKS)
 	case kindJWKSFile:
 		return c.JWKSFile
 	case kindPEMFile:
@@ -228,12 +232,21 @@ func (c *Config) location() string {
 		return ""
 	}
 	if c.Discovery != "" {
-		return c.Discovery
+		return plain(c.Discovery)
 	}
 	if oidc, _, err := discoveryURLs(c.Issuer); err == nil {
-		return oidc.String()
+		return place(oidc)
 	}
 	return c.Issuer
+}
+
+// plain is place for a URL in text: a query may hold a key to the issuer.
+func plain(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return place(u)
 }
 
 // refresh and timeout return the settings with their defaults.

@@ -133,6 +133,9 @@ func (s *Source) adopt(rec *record) {
 		return
 	}
 	s.plan.warn = due.Add(s.cfg.MaxStale / 5 * 4)
+	for _, k := range rec.keys {
+		k.since = began
+	}
 	s.publish(rec.keys, due, until)
 	s.mu.Lock()
 	s.status.FetchedAt = began

@@ -88,4 +88,7 @@ type Stats struct {
 	Outbox     int          // waiting to be fed
 	IndexBytes int64
 	DiskBytes  int64
+	// DiskError is why nothing can be written at present; empty while the disk
+	// does its work.
+	DiskError string
 }

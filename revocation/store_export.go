@@ -217,6 +217,9 @@ func (s *Store) Stats() Stats {
 		return stats
 	}
 	stats.DiskBytes = s.DiskSize()
+	if s.health.failing && s.health.err != nil {
+		stats.DiskError = s.health.err.Error()
+	}
 	return stats
 }
 
