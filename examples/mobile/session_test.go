@@ -7,9 +7,9 @@ import (
 
 func TestRefreshBeforeTheTokenExpires(t *testing.T) {
 	clients(t, func(t *testing.T, start startClient) {
-		w := newWorld(t, 9*time.Second)
-		c := w.signedIn(start, func(o *options) { o.Margin = 3000 })
-		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		w := newWorld(t, 6*time.Second)
+		c := w.signedIn(start, func(o *options) { o.Margin = 2000 })
+		for end := time.Now().Add(14 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 			if r := c.get(); !r.ok() || r.Body != "hello alice" {
 				t.Fatalf("%+v", r)
 			}
