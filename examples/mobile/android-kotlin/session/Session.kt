@@ -148,11 +148,11 @@ class Session(private val options: Options) {
             }
             Action.LOGIN -> {
                 // What is true of an old token need not be true of its successor.
-                if (current) end(login, answer.code)
+                if (current) end(login, answer.code, attempt)
                 if (current || attempt.repeated) return false
             }
             Action.REFRESH -> {
-                if (current) refused(login, answer.code)
+                if (current) refused(login, answer.code, attempt)
                 if (attempt.repeated) return false
             }
             Action.RETRY -> {
@@ -220,20 +220,21 @@ class Session(private val options: Options) {
         }
     }
 
-    private fun refused(login: Login, code: String) {
+    private fun refused(login: Login, code: String, attempt: Attempt) {
         val now = clock.elapsed()
         if (!login.accepted) {
             // Fresh, and refused: another one will hardly do better, so ask ever more slowly.
             if (login.refusals == 0) login.refusedSince = now
-            if (code == "token_invalid" && now - login.refusedSince > REFUSED_TOO_LONG) return end(login, code)
+            if (code == "token_invalid" && now - login.refusedSince > REFUSED_TOO_LONG) return end(login, code, attempt)
             login.notBefore = max(login.notBefore, now + backoff(login.refusals++))
         }
         login.stale = true
     }
 
-    /** The session is over without the user's doing. */
-    private fun end(login: Login, why: String) {
+    /** The session is over without the user's doing. The call that heard of it gets its answer. */
+    private fun end(login: Login, why: String, attempt: Attempt? = null) {
         if (this.login !== login) return
+        attempts.remove(attempt)
         leave()
         save()
         background.execute { options.onLoginRequired(why) }
