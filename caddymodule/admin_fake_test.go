@@ -143,7 +143,7 @@ func newAdminBench(t testing.TB) *adminBench {
 	iss := issuertest.New(t)
 	b := benchWith(t, iss.URL(), jwks.Config{Issuer: iss.URL(), JWKS: iss.KeysURL()})
 	b.iss = iss
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(time.Millisecond) {
 		if set, _ := b.view.issuers[0].source.Keys(time.Now()); set != nil {
 			return b
 		}

@@ -83,9 +83,10 @@ type cacheStatus struct {
 	Misses   uint64 `json:"misses"`
 }
 
-// streamStatus counts what lives longer than a request.
+// streamStatus counts what passed a gate and is still open.
 type streamStatus struct {
-	Upgraded int64 `json:"upgraded"`
+	Upgraded int64 `json:"upgraded"` // WebSockets and the like
+	Events   int64 `json:"events"`   // text/event-stream
 }
 
 // decisionStatus is one series of jwtgate_decisions_total. The last minutes may
@@ -128,10 +129,6 @@ func (s *appState) about() statusSources {
 // startedAt is about when the process started.
 var startedAt = time.Now()
 
-// openStreams counts the upgraded connections that gates let through and that
-// are open.
-var openStreams = func() int64 { return 0 }
-
 // adminStatus tells how the gateway does.
 func adminStatus(v *adminView, w http.ResponseWriter, _ *http.Request, _ []byte) error {
 	writeAdminJSON(w, "application/json", http.StatusOK, v.status())
@@ -146,7 +143,7 @@ func (v *adminView) status() *gatewayStatus {
 		Time: now.UTC(), StartedAt: startedAt.UTC(), Version: buildVersion(), Caddy: caddys,
 		Ready: ready.Ready, Reasons: orEmpty(ready.Reasons), Degraded: orEmpty(ready.Degraded),
 		Issuers: []issuerStatus{}, Revocations: v.revocationStatus(), Feed: v.feedStatus(now),
-		Streams: streamStatus{openStreams()}, Decisions: v.decisionStatus(),
+		Streams: streamStatus{streams[upgraded].Load(), streams[events].Load()}, Decisions: v.decisionStatus(),
 	}
 	seen := make(map[*jwks.Source]bool)
 	for _, t := range v.issuers {

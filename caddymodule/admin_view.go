@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/jwtgate/jwtgate/gate"
 	"github.com/jwtgate/jwtgate/policy"
@@ -48,6 +49,9 @@ type adminView struct {
 	// release gives the hold up. The list stays open until then.
 	release func()
 
+	// http is Caddy's HTTP app; nil: there is none.
+	http *caddyhttp.App
+
 	// verifiers are built when a token has to be verified.
 	once      sync.Once
 	verifiers map[string][]*gate.Gate
@@ -55,7 +59,8 @@ type adminView struct {
 
 // openActive takes hold of the configuration that is running now.
 func openActive() (*adminView, error) {
-	module, err := caddy.ActiveContext().AppIfConfigured("jwtgate")
+	ctx := caddy.ActiveContext()
+	module, err := ctx.AppIfConfigured("jwtgate")
 	if err != nil {
 		return nil, problem(codeNotConfigured, "there is no gate, or Caddy is starting")
 	}
@@ -69,6 +74,9 @@ func openActive() (*adminView, error) {
 		durable:       app.state.revocation.journal != "",
 		logger:        app.state.lender.logger,
 		now:           time.Now,
+	}
+	if module, err := ctx.AppIfConfigured("http"); err == nil {
+		v.http, _ = module.(*caddyhttp.App)
 	}
 	v.feed, v.fed = app.state.list.knows, app.state.list.fed
 	v.about = app.state.about()

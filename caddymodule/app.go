@@ -67,7 +67,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		lender: &lender{logger: ctx.Slogger(), storage: ctx.Storage(), idle: ctx.Value(offlineKey{}) != nil},
 		keys:   newKeyCollector(time.Now),
 	}
-	if err := process.register(ctx.GetMetricsRegistry(), append(append(revocationMetrics.all(), feedMetrics.all()...), a.state.keys)...); err != nil {
+	if err := process.register(ctx.GetMetricsRegistry(), append(append(revocationMetrics.all(), feedMetrics.all()...), a.state.keys, newReadyCollector(a.state))...); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	var errs collector

@@ -129,7 +129,7 @@ func (r *observeReport) print(out io.Writer, now time.Time) error {
 	for i := range r.Gates {
 		g := &r.Gates[i]
 		refused := g.refused()
-		fmt.Fprintf(&b, "\n%s, since %s (%s)\n", graphic(g.Route), shortTime(g.Since), span(now.Sub(g.Since)))
+		fmt.Fprintf(&b, "\n%s, since %s (%s)\n", graphic(g.Route), shortTime(g.Since), shortSpan(now.Sub(g.Since)))
 		if len(r.Gates) > 1 {
 			fmt.Fprintf(&b, "%s\n", share(refused, refused+g.WouldPass))
 		}

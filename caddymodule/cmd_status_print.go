@@ -89,23 +89,23 @@ func (is *issuerStatus) times(now time.Time) string {
 		if is.Source == "jwks_file" || is.Source == "pem_file" {
 			verb = "read"
 		}
-		parts = append(parts, verb+" "+span(now.Sub(*is.FetchedAt))+" ago")
+		parts = append(parts, verb+" "+shortSpan(now.Sub(*is.FetchedAt))+" ago")
 	}
 	if is.LastErrorAt != nil {
-		parts = append(parts, "failed "+span(now.Sub(*is.LastErrorAt))+" ago")
+		parts = append(parts, "failed "+shortSpan(now.Sub(*is.LastErrorAt))+" ago")
 	}
 	if is.NextRefresh != nil {
 		if next := is.NextRefresh.Sub(now); next > 0 {
-			parts = append(parts, "next in "+span(next))
+			parts = append(parts, "next in "+shortSpan(next))
 		} else {
 			parts = append(parts, "being fetched")
 		}
 	}
 	if is.UsableUntil != nil && (is.Stale || is.LastError != "") {
 		if left := is.UsableUntil.Sub(now); left > 0 {
-			parts = append(parts, "usable for another "+span(left))
+			parts = append(parts, "usable for another "+shortSpan(left))
 		} else {
-			parts = append(parts, "usable until "+span(-left)+" ago")
+			parts = append(parts, "usable until "+shortSpan(-left)+" ago")
 		}
 	}
 	return strings.Join(parts, ", ")
@@ -122,7 +122,7 @@ func (is *issuerStatus) printKeys(b *bytes.Buffer, now time.Time) {
 			}
 			seen := "-"
 			if k.SeenAt != nil {
-				seen = span(now.Sub(*k.SeenAt)) + " ago"
+				seen = shortSpan(now.Sub(*k.SeenAt)) + " ago"
 			}
 			size := k.Curve
 			if size == "" && k.Bits > 0 {
@@ -180,7 +180,7 @@ func (s *gatewayStatus) printParts(b *bytes.Buffer) {
 	if f := s.Feed; f != nil {
 		answer := "never read to its end"
 		if f.LastAnswer != nil {
-			answer = "read to its end " + span(s.Time.Sub(*f.LastAnswer)) + " ago"
+			answer = "read to its end " + shortSpan(s.Time.Sub(*f.LastAnswer)) + " ago"
 		}
 		line("feed", "%s, %s, %s, %s waiting, lag %s", strings.ToUpper(f.State), graphic(f.Redis), answer, thousands(uint64(f.Outbox)), lag(f.LagSeconds))
 	} else {
@@ -195,10 +195,10 @@ func (s *gatewayStatus) printParts(b *bytes.Buffer) {
 	} else {
 		line("cache", "off: every request costs a signature check")
 	}
-	if s.Streams.Upgraded > 0 {
-		line("streams", "%s upgraded connections are open", thousands(uint64(s.Streams.Upgraded)))
+	if st := s.Streams; st.Upgraded+st.Events > 0 {
+		line("streams", "%s upgraded and %s of events are open; neither exp nor a revocation ends them", thousands(uint64(st.Upgraded)), thousands(uint64(st.Events)))
 	}
-	line("process", "jwtgate %s, Caddy %s, up %s, at %s", graphic(s.Version), graphic(s.Caddy), span(s.Time.Sub(s.StartedAt)), s.Time.Format(time.RFC3339))
+	line("process", "jwtgate %s, Caddy %s, up %s, at %s", graphic(s.Version), graphic(s.Caddy), shortSpan(s.Time.Sub(s.StartedAt)), s.Time.Format(time.RFC3339))
 	_ = table.Flush()
 }
 
@@ -226,8 +226,8 @@ func (s *gatewayStatus) printDecisions(b *bytes.Buffer, p paint) {
 	}
 }
 
-// span is a duration for people: 3s, 12m, 5h10m, 3d4h.
-func span(d time.Duration) string {
+// shortSpan is a duration for people: 3s, 12m, 5h10m, 3d4h.
+func shortSpan(d time.Duration) string {
 	switch d = max(d, 0); {
 	case d < time.Second:
 		return "0s"

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/jwtgate/jwtgate/gate"
+	"github.com/jwtgate/jwtgate/jwks"
 	"github.com/jwtgate/jwtgate/policy"
 	"github.com/jwtgate/jwtgate/token"
 )
@@ -49,7 +50,7 @@ func digestOf(v any) [sha256.Size]byte {
 
 // build makes the runtime of a gate.
 func (h *Handler) build(app *App, from *lender, logger *zap.Logger) (*runtime, error) {
-	run := &runtime{app: app, realm: h.Realm, logger: logger, now: time.Now, compiled: new(sync.Map)}
+	run := &runtime{app: app, realm: h.Realm, logger: logger, now: time.Now, compiled: new(sync.Map), keys: make(map[string]*jwks.Source)}
 	var errs collector
 	errs.check(h.contradictions())
 	errs.check(h.answers(run))
@@ -303,6 +304,7 @@ func (h *Handler) guard(run *runtime, settings *gateSettings, forward *gate.Forw
 		}
 		names = append(names, t.name)
 		run.watch(t.name)
+		run.keys[t.name] = t.source
 		settings.Issuers = append(settings.Issuers, gateIssuer{t.name, t.digest, asked})
 		cfg.Issuers = append(cfg.Issuers, gate.Issuer{
 			Name:       t.name,
@@ -310,6 +312,7 @@ func (h *Handler) guard(run *runtime, settings *gateSettings, forward *gate.Forw
 			Policy:     judge,
 			Algorithms: t.algorithms,
 			Secret:     t.keys.Secret != nil,
+			OnSkew:     process.skewed(t.name),
 			Digest:     t.digest,
 		})
 	}

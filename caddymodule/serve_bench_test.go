@@ -92,7 +92,7 @@ func benchServe(b *testing.B, auth func(*issuertest.Issuer) string, prepareOnly 
 	fresh := benchRequest(auth(iss))
 	w := &nullWriter{http.Header{}}
 	// Until the keys are there, every token gets 503.
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(time.Millisecond) {
 		clear(w.h)
 		r := fresh()
 		if err := h.ServeHTTP(w, r, pass); err != nil {

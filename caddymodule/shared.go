@@ -79,6 +79,7 @@ func leaseKeys(cfg jwks.Config, from *lender, held *leases) (source *jwks.Source
 			Storage:      fresh,
 			OnDemand:     from.idle,
 			OnFetch:      process.fetched(cfg.Issuer),
+			OnFetchTime:  process.fetchTook(cfg.Issuer),
 			OnSuppressed: process.suppressed(cfg.Issuer),
 		})
 		if err != nil {

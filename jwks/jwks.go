@@ -55,6 +55,8 @@ type Options struct {
 	OnDemand bool
 	// OnFetch is told the result of each fetch: a word from FetchResults.
 	OnFetch func(result string)
+	// OnFetchTime is told how long each fetch over the network took.
+	OnFetchTime func(took time.Duration)
 	// OnSuppressed is told each time the budget for unknown keys refused a fetch.
 	OnSuppressed func()
 

@@ -21,6 +21,7 @@ type Source struct {
 	log          *slog.Logger
 	now          func() time.Time
 	onFetch      func(string)
+	onFetchTime  func(time.Duration)
 	onSuppressed func()
 	onDemand     bool
 	secret       *Key // nil: none
@@ -79,7 +80,8 @@ func New(cfg Config, opts Options) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{
-		cfg: cfg, log: opts.Logger, now: opts.Now, onFetch: opts.OnFetch, onSuppressed: opts.OnSuppressed, onDemand: opts.OnDemand,
+		cfg: cfg, log: opts.Logger, now: opts.Now, onDemand: opts.OnDemand,
+		onFetch: opts.OnFetch, onFetchTime: opts.OnFetchTime, onSuppressed: opts.OnSuppressed,
 		wake: make(chan struct{}, 1),
 	}
 	if s.log == nil {

@@ -191,6 +191,9 @@ func (s *Source) write() {
 		if err != nil && !st.broken {
 			s.log.Warn("last good keys cannot be stored; a restart during an outage of the issuer will be without keys", "name", st.name, "error", err)
 		}
+		if err == nil && st.broken {
+			s.log.Info("last good keys are stored again", "name", st.name)
+		}
 		st.broken = err != nil
 	}
 }
