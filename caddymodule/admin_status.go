@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"cmp"
 	"net/http"
-	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -255,12 +254,12 @@ func orEmpty[T any](list []T) []T {
 	return list
 }
 
-// redisAddress returns where a feed that has not begun yet will connect to,
+// address returns where a feed that has not begun yet will connect to,
 // without credentials.
 func (s *redisSettings) address() string {
 	var hosts []string
 	for _, u := range s.urls {
-		hosts = append(hosts, cmp.Or(u.Host, (&url.URL{Path: u.Path}).Path))
+		hosts = append(hosts, cmp.Or(u.Host, u.Path))
 	}
-	return strings.Join(hosts, ",")
+	return strings.Join(hosts, " ")
 }

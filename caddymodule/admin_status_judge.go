@@ -128,7 +128,7 @@ func (s *gatewayStatus) judgeFeed() {
 	}
 	waits := ""
 	if f.Outbox > 0 {
-		waits = fmt.Sprintf(" %s here and wait for it.", plural(f.Outbox, "change"))
+		waits = fmt.Sprintf(" Waiting here for it: %s.", plural(f.Outbox, "change"))
 	}
 	do := "Is Redis running at " + f.Redis + ", and does it let this machine in? It is asked again by itself." + waits
 	switch {
@@ -158,6 +158,8 @@ func (s *gatewayStatus) judgeIssuer(i *issuerStatus) {
 		p.Level, p.Text = levelError, "No usable keys: none were ever obtained. Tokens of this issuer are answered with 503."
 	case i.LastError != "" && onlySecret(i):
 		p.Level, p.Text = levelError, "Its public keys cannot be fetched; only tokens made with the secret can be verified."
+	case onlySecret(i):
+		p.Level, p.Text = levelWarning, "Its public keys are being fetched for the first time; until then only tokens made with the secret can be verified."
 	case i.LastError != "" && (i.Source == "jwks_file" || i.Source == "pem_file"):
 		p.Level, p.Text = levelWarning, "The key file cannot be used; the keys of its last good content stay in use, until a restart."
 	case i.LastError != "":

@@ -182,7 +182,10 @@ func (s *gatewayStatus) printParts(b *bytes.Buffer) {
 		if f.LastAnswer != nil {
 			answer = "read to its end " + shortSpan(s.Time.Sub(*f.LastAnswer)) + " ago"
 		}
-		line("feed", "%s, %s, %s, %s waiting, lag %s", strings.ToUpper(f.State), graphic(f.Redis), answer, thousands(uint64(f.Outbox)), lag(f.LagSeconds))
+		if f.LagSeconds > 0 {
+			answer += ", lag " + lag(f.LagSeconds)
+		}
+		line("feed", "%s, %s, %s, %s waiting", strings.ToUpper(f.State), graphic(f.Redis), answer, thousands(uint64(f.Outbox)))
 	} else {
 		line("feed", "none: this gateway is alone")
 	}
