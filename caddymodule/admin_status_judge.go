@@ -65,12 +65,12 @@ func (s *gatewayStatus) judge() {
 	}
 	switch {
 	case !s.Ready:
-		s.State, s.Summary = stateNotReady, "Not ready: every request with a token is answered with 503."
+		s.State, s.Summary = stateNotReady, "Every request with a token is answered with 503."
 	case unusable > 0:
 		s.State = stateDegraded
-		s.Summary = fmt.Sprintf("Degraded: tokens of %d of %s are answered with 503.", unusable, plural(len(s.Issuers), "key source"))
+		s.Summary = fmt.Sprintf("Tokens of %d of %s are answered with 503.", unusable, plural(len(s.Issuers), "issuer"))
 	case len(errs) > 0:
-		s.State, s.Summary = stateDegraded, fmt.Sprintf("Degraded: requests are decided, but %s wrong.", areIs(len(errs)))
+		s.State, s.Summary = stateDegraded, fmt.Sprintf("Requests are decided, but %s wrong.", areIs(len(errs)))
 	case len(warnings) > 0:
 		s.State, s.Summary = stateWarning, fmt.Sprintf("In order, with %s.", plural(len(warnings), "warning"))
 	default:
@@ -203,12 +203,12 @@ func adviceFor(i *issuerStatus) string {
 		}
 	}
 	const again = " `caddy jwtgate refresh` asks again at once."
-	try := " Try from this machine: curl -v " + i.Location + " ."
+	try := " Try from this machine: `curl -v " + i.Location + "`."
 	switch i.LastErrorFor {
 	case "dns":
-		return "Is the host name in the issuer's block right? Does this machine resolve it: getent hosts " + host + " ." + again
+		return "Is the host name in the issuer's block right? Does this machine resolve it: `getent hosts " + host + "`." + again
 	case "tls":
-		return "Look at the certificate: openssl s_client -connect " + address + " . For a certificate authority of your own write `tls_ca FILE` into the issuer's block." + again
+		return "Look at the certificate: `openssl s_client -connect " + address + "`. For a certificate authority of your own write `tls_ca FILE` into the issuer's block." + again
 	case "timeout":
 		return "Does a firewall or proxy swallow it?" + try + " For a slow issuer raise `timeout`." + again
 	case "network":

@@ -141,7 +141,7 @@ func TestStatusNamesWhatIsWrong(t *testing.T) {
 		t.Errorf("%s %+v", s.State, s.Degraded)
 	}
 	out, _, err := g.run("", "status")
-	if cli.Code(err) != cli.Refused || !strings.HasPrefix(out, "DEGRADED  Degraded: tokens of 7 of 8 key sources are answered with 503.\n") {
+	if cli.Code(err) != cli.Refused || !strings.HasPrefix(out, "DEGRADED  Tokens of 7 of 8 issuers are answered with 503.\n") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	for _, want := range issuers {
