@@ -110,6 +110,8 @@ func syntaxHint(refused *token.Refusal, raw string) string {
 	switch dots := strings.Count(raw, "."); {
 	case dots == 4:
 		return "five parts are an encrypted token (JWE), which only its addressee can read; ask the issuer for signed access tokens (JWS)"
+	case strings.HasPrefix(raw, "eyJ") && dots < 2:
+		return "a JWT has three parts with two dots between them: some of it may be missing"
 	case refused.Reason == token.HeaderUnsupported:
 		return "only plainly signed tokens are accepted; ask the issuer to leave these header members out"
 	case dots == 0:
