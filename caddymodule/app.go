@@ -60,7 +60,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	logger := ctx.Logger()
 	a.leases = new(leases)
 	a.state = &appState{
-		lender: &lender{logger: ctx.Slogger(), storage: ctx.Storage()},
+		lender: &lender{logger: ctx.Slogger(), storage: ctx.Storage(), idle: ctx.Value(offlineKey{}) != nil},
 		keys:   newKeyCollector(time.Now),
 	}
 	if err := process.register(ctx.GetMetricsRegistry(), append(append(revocationMetrics.all(), feedMetrics.all()...), a.state.keys)...); err != nil {

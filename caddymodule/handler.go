@@ -144,7 +144,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if !ok {
 		return fmt.Errorf("the app jwtgate is a %T", module)
 	}
-	lender := &lender{logger: ctx.Slogger(), storage: ctx.Storage()}
+	lender := &lender{logger: ctx.Slogger(), storage: ctx.Storage(), idle: ctx.Value(offlineKey{}) != nil}
 	h.run, err = h.build(app, lender, ctx.Logger())
 	return err
 }

@@ -46,6 +46,18 @@ func resultOf(err error) string {
 	return resultNetwork
 }
 
+// ErrorKind returns the word from ErrorKinds for an error of RefreshNow; empty
+// for nil.
+func ErrorKind(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, context.DeadlineExceeded):
+		return resultTimeout
+	}
+	return resultOf(err)
+}
+
 // statusOf returns the HTTP status that err is about; 0 if none.
 func statusOf(err error) int {
 	var f *fault

@@ -50,6 +50,9 @@ type Options struct {
 	Logger  *slog.Logger
 	Now     func() time.Time
 	Storage Storage
+	// OnDemand leaves all fetching to RefreshNow and Refetch: nothing is fetched
+	// at the start or on a schedule.
+	OnDemand bool
 	// OnFetch is told the result of each fetch: a word from FetchResults.
 	OnFetch func(result string)
 	// OnSuppressed is told each time the budget for unknown keys refused a fetch.

@@ -72,6 +72,9 @@ func (s *Source) pause() (d time.Duration, fetch bool) {
 			at, fetch = s.plan.warn, false
 		}
 	}
+	if s.onDemand && fetch {
+		return time.Hour, false
+	}
 	return max(at.Sub(now), 0), fetch
 }
 

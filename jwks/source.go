@@ -21,6 +21,7 @@ type Source struct {
 	now          func() time.Time
 	onFetch      func(string)
 	onSuppressed func()
+	onDemand     bool
 	secret       *Key // nil: none
 
 	current atomic.Pointer[view]
@@ -77,7 +78,7 @@ func New(cfg Config, opts Options) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{
-		cfg: cfg, log: opts.Logger, now: opts.Now, onFetch: opts.OnFetch, onSuppressed: opts.OnSuppressed,
+		cfg: cfg, log: opts.Logger, now: opts.Now, onFetch: opts.OnFetch, onSuppressed: opts.OnSuppressed, onDemand: opts.OnDemand,
 		wake: make(chan struct{}, 1),
 	}
 	if s.log == nil {
