@@ -176,44 +176,65 @@ func (f *explainFlags) ask(ctx context.Context, o *explainOrder) (*explanation, 
 // explain loads the configuration and explains with it. asked is why the
 // issuer of the token could not be asked.
 func (f *explainFlags) explain(ctx context.Context, o *explainOrder) (x *explanation, asked, err error) {
-	loaded, err := loadOffline(ctx, f.config, f.adapter)
+	loaded, err := loadOffline(context.WithValue(context.WithoutCancel(ctx), lastKeysKey{}, true), f.config, f.adapter)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer loaded.close()
 	s := &explainSite{http: loaded.http, offline: f.offline, now: time.Now}
-	if !f.offline && loaded.app != nil {
-		asked = refreshIssuer(ctx, loaded.app.state.trusts.list(), o.Token)
+	if loaded.app != nil {
+		asked = readyIssuer(ctx, loaded.app.state.trusts.list(), o.Token, f.offline)
 	}
 	x = s.explain(ctx, o)
+	if asked != nil {
+		x.Warnings = append(x.Warnings, "the issuer does not answer: "+asked.Error())
+	}
 	x.Warnings = append(x.Warnings, loaded.warnings...)
 	return x, asked, nil
 }
 
-// refreshIssuer asks for the keys of the issuer that raw names. Nobody else
-// hears of the token's existence.
-func refreshIssuer(ctx context.Context, issuers []*trustedIssuer, raw string) error {
+// readyIssuer asks for the keys of the issuer that raw names, and of no other
+// one. Offline it waits for what is in storage.
+func readyIssuer(ctx context.Context, issuers []*trustedIssuer, raw string, offline bool) error {
 	t, err := token.Parse(raw, int(maxTokenLimits.most))
 	if err != nil {
 		return nil //nolint:nilerr // the explanation says it
 	}
-	var mu sync.Mutex
-	var failed error
+	failed := make([]error, len(issuers))
 	var all sync.WaitGroup
-	for _, issuer := range issuers {
-		if issuer.name != t.Claims.Issuer {
-			continue
+	for i, issuer := range issuers {
+		switch {
+		case issuer.name != t.Claims.Issuer:
+		case offline:
+			all.Go(func() { awaitStored(ctx, issuer) })
+		default:
+			all.Go(func() { failed[i] = issuer.source.RefreshNow(ctx) })
 		}
-		all.Go(func() {
-			if err := issuer.source.RefreshNow(ctx); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				failed = errors.Join(failed, err)
-			}
-		})
 	}
 	all.Wait()
-	return failed
+	return errors.Join(failed...)
+}
+
+// storagePatience is how long storage may take offline.
+const storagePatience = time.Second
+
+// awaitStored waits until the issuer has keys, or its storage had the time to
+// tell that there are none.
+func awaitStored(ctx context.Context, issuer *trustedIssuer) {
+	ctx, cancel := context.WithTimeout(ctx, storagePatience)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if set, _ := issuer.source.Keys(time.Now()); set != nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // keysMissing reports whether a gate refused for want of keys.

@@ -207,6 +207,28 @@ func sourceStatus(x *gate.Explanation) (jwks.Status, bool) {
 	return source.Status(), true
 }
 
+// keysFound says how many keys there are, and how old.
+func keysFound(x *gate.Explanation) string {
+	st, ok := sourceStatus(x)
+	if !ok {
+		return "there are"
+	}
+	text := fmt.Sprintf("%d keys", len(st.Keys))
+	switch {
+	case len(st.Keys) == 1:
+		text = "1 key"
+	case len(st.Keys) == 0:
+		text = "there are"
+	}
+	if st.Location != "" && !st.FetchedAt.IsZero() {
+		text += ", fetched " + ago(x.Now, st.FetchedAt)
+	}
+	if st.Stale {
+		text += ", the last good ones: the issuer does not answer since"
+	}
+	return text
+}
+
 func keysHint(x *gate.Explanation) string {
 	st, ok := sourceStatus(x)
 	switch {

@@ -86,7 +86,7 @@ func (p *printer) mark(result string) string {
 func (p *printer) explanation(x *explanation, show bool) error {
 	p.line("%s %s", p.text(x.Request.Method), p.text(x.Request.Scheme+"://"+x.Request.Host+x.Request.Path))
 	if x.End != nil {
-		p.line("  answered by %s", p.text(strings.TrimSpace(x.End.Handler+" "+strings.Join(x.End.Upstreams, " "))))
+		p.line("  leads to %s", p.text(strings.TrimSpace(x.End.Handler+" "+strings.Join(x.End.Upstreams, " "))))
 	}
 	for _, w := range x.Warnings {
 		p.line("  note: %s", p.text(w))

@@ -135,7 +135,8 @@ func (o *offline) provision(ctx context.Context) error {
 		return jsonError(o.config, err)
 	}
 	var apps struct {
-		Apps caddy.ModuleMap `json:"apps"`
+		Apps    caddy.ModuleMap `json:"apps"`
+		Storage json.RawMessage `json:"storage"`
 	}
 	if err := json.Unmarshal(harmless, &apps); err != nil {
 		return jsonError(o.config, err)
@@ -145,7 +146,7 @@ func (o *offline) provision(ctx context.Context) error {
 	// context can end it. Caddy's is an empty shell that holds nothing.
 	shell := &caddy.Config{
 		Admin:      &caddy.AdminConfig{Disabled: true},
-		StorageRaw: json.RawMessage(`{"module":"` + scratchModule + `"}`),
+		StorageRaw: scratchStorage(ctx, apps.Storage),
 		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{
 			caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{WriterRaw: json.RawMessage(`{"output":"discard"}`)}},
 		}},
@@ -184,6 +185,28 @@ func (o *offline) load(ctx caddy.Context, apps caddy.ModuleMap) error {
 		return fmt.Errorf("the app http is a %T", module)
 	}
 	return nil
+}
+
+// lastKeysKey, in the context of loadOffline, lets issuers begin with the last
+// good keys that a gateway has left in the storage of the configuration.
+type lastKeysKey struct{}
+
+// scratchStorage is the configuration of the storage to load with.
+func scratchStorage(ctx context.Context, storage json.RawMessage) json.RawMessage {
+	module := struct {
+		Module string          `json:"module"`
+		Behind json.RawMessage `json:"behind,omitempty"`
+	}{Module: scratchModule}
+	if ctx.Value(lastKeysKey{}) != nil {
+		if module.Behind = storage; len(storage) == 0 || string(storage) == "null" {
+			module.Behind = json.RawMessage(`{"module":"file_system"}`)
+		}
+	}
+	raw, err := json.Marshal(module)
+	if err != nil { // storage is JSON that was read before
+		panic(err)
+	}
+	return raw
 }
 
 // offlineKey marks the context of a configuration that is never started.
