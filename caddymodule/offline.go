@@ -198,12 +198,19 @@ func scratchStorage(ctx context.Context, storage json.RawMessage) json.RawMessag
 		Behind json.RawMessage `json:"behind,omitempty"`
 	}{Module: scratchModule}
 	if ctx.Value(lastKeysKey{}) != nil {
-		if module.Behind = storage; len(storage) == 0 || string(storage) == "null" {
-			module.Behind = json.RawMessage(`{"module":"file_system"}`)
+		module.Behind = storage
+		if len(storage) == 0 || string(storage) == "null" {
+			// As caddy.DefaultStorage.
+			module.Behind = mustJSON(map[string]string{"module": "file_system", "root": caddy.AppDataDir()})
 		}
 	}
-	raw, err := json.Marshal(module)
-	if err != nil { // storage is JSON that was read before
+	return mustJSON(module)
+}
+
+// mustJSON encodes what always can be.
+func mustJSON(v any) json.RawMessage {
+	raw, err := json.Marshal(v)
+	if err != nil {
 		panic(err)
 	}
 	return raw
