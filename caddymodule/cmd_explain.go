@@ -47,7 +47,7 @@ processes. With - it is read from standard input.`,
 		Example: `  caddy jwtgate explain --route /orders - < token.txt
   caddy jwtgate explain --host api.example.com --route /orders?page=2 --method POST -
   caddy jwtgate explain --config Caddyfile --json - < token.txt`,
-		Args: func(cmd *cobra.Command, args []string) error {
+		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				// Not what it is: it may be a token.
 				return cli.Usagef("one token is wanted, or - to read it from standard input; there are %d arguments", len(args))

@@ -347,7 +347,8 @@ var unstable = []struct {
 	replace string
 }{
 	{regexp.MustCompile(`http://127\.0\.0\.1:\d+`), "https://id.example.com"},
-	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:8080"},
+	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "localhost:8080"},
+	{regexp.MustCompile(`127\.0\.0\.1`), "api.example.com"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "2026-11-21T09:30:00Z"},
 	{regexp.MustCompile(`, \d+ s ago`), ", 2 s ago"},
 	{regexp.MustCompile(`fetched \d+ s ago`), "fetched 2 s ago"},
@@ -395,6 +396,19 @@ func TestExplainGolden(t *testing.T) {
 			}
 		})
 	}
+	t.Run("docs", func(t *testing.T) {
+		doc, err := os.ReadFile("../docs/operate.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown, err := os.ReadFile(filepath.Join("testdata", "explain", "audience.txt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(doc), "```text\n"+string(shown)+"```\n") {
+			t.Error("docs/operate.md shows another output than that of testdata/explain/audience.txt")
+		}
+	})
 }
 
 // TestExplainUsage has command lines that are wrong.
