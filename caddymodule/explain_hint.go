@@ -60,7 +60,7 @@ func policyHint(reason token.Reason) string {
 	case token.RevokedToken, token.RevokedSession, token.RevokedSubject, token.RevokedClient, token.RevokedIssuer:
 		return "the user has to log in again; if it was a mistake, `caddy jwtgate revocations undo ID` takes it back"
 	case token.RevocationLoading:
-		return "the list is being read from disk; `caddy jwtgate status` shows how far it is"
+		return "the list is being read, from disk or from Redis; `caddy jwtgate status` shows how far it is"
 	case token.RevocationStale:
 		return "Redis has not answered for longer than `stale_after`, so nobody knows what other gateways revoked; look at Redis, or choose `on_stale allow`"
 	case token.ClaimMissing:

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"slices"
@@ -24,7 +25,12 @@ func (s *explainSite) explain(ctx context.Context, o *explainOrder) *explanation
 	k, w, failed := s.walk(ctx, o, start, false)
 	k.warnings = append(start.notes, k.warnings...)
 	if failed != nil && !k.refused {
-		k.warn("a handler on this route ends the request with an error, which handle_errors or Caddy answers: %s", printable(bounded(failed.Error())))
+		status := http.StatusInternalServerError
+		var handled caddyhttp.HandlerError
+		if errors.As(failed, &handled) && handled.StatusCode > 0 {
+			status = handled.StatusCode
+		}
+		k.warn("a handler on this route ends the request with an error, status %d, which handle_errors or Caddy answers", status)
 	}
 	return k.report(o, start, w)
 }
