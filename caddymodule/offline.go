@@ -125,7 +125,8 @@ func (o *offline) provision(ctx context.Context) error {
 		return o.jsonError(err)
 	}
 	var apps struct {
-		Apps caddy.ModuleMap `json:"apps"`
+		Apps    caddy.ModuleMap `json:"apps"`
+		Storage json.RawMessage `json:"storage"`
 	}
 	if err := json.Unmarshal(harmless, &apps); err != nil {
 		return o.jsonError(err)
@@ -135,7 +136,7 @@ func (o *offline) provision(ctx context.Context) error {
 	// context can end it. Caddy's is an empty shell that holds nothing.
 	shell := &caddy.Config{
 		Admin:      &caddy.AdminConfig{Disabled: true},
-		StorageRaw: json.RawMessage(`{"module":"` + scratchModule + `"}`),
+		StorageRaw: scratchStorage(ctx, apps.Storage),
 		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{
 			caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{WriterRaw: json.RawMessage(`{"output":"discard"}`)}},
 		}},
@@ -174,6 +175,35 @@ func (o *offline) load(ctx caddy.Context, apps caddy.ModuleMap) error {
 		return fmt.Errorf("the app http is a %T", module)
 	}
 	return nil
+}
+
+// lastKeysKey, in the context of loadOffline, lets issuers begin with the last
+// good keys that a gateway has left in the storage of the configuration.
+type lastKeysKey struct{}
+
+// scratchStorage is the configuration of the storage to load with.
+func scratchStorage(ctx context.Context, storage json.RawMessage) json.RawMessage {
+	module := struct {
+		Module string          `json:"module"`
+		Behind json.RawMessage `json:"behind,omitempty"`
+	}{Module: scratchModule}
+	if ctx.Value(lastKeysKey{}) != nil {
+		module.Behind = storage
+		if len(storage) == 0 || string(storage) == "null" {
+			// As caddy.DefaultStorage.
+			module.Behind = mustJSON(map[string]string{"module": "file_system", "root": caddy.AppDataDir()})
+		}
+	}
+	return mustJSON(module)
+}
+
+// mustJSON encodes what always can be.
+func mustJSON(v any) json.RawMessage {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return raw
 }
 
 // offlineKey marks the context of a configuration that is never started.
