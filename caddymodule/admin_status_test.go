@@ -289,7 +289,7 @@ func TestRefreshGivesUpInTime(t *testing.T) {
 	b := newAdminBench(t)
 	hanging := issuertest.New(t)
 	hanging.Fail(issuertest.Hang)
-	b.view.issuers = append(b.view.issuers, benchWith(t, hanging.URL(), jwks.Config{Issuer: hanging.URL(), JWKS: hanging.KeysURL(), Timeout: time.Minute}).view.issuers...)
+	b.view.issuers = append(b.view.issuers, benchWith(t, hanging.URL(), jwks.Config{Issuer: hanging.URL(), JWKS: hanging.KeysURL(), Timeout: 10 * time.Second}).view.issuers...)
 	b.view.about.patience = 500 * time.Millisecond
 	a := b.send("POST", "/jwtgate/refresh", "", "")
 	var answer refreshAnswer
