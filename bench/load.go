@@ -33,21 +33,9 @@ func (b *bench) measureLoad() (string, error) {
 			return "", err
 		}
 	}
-	for _, v := range all {
-		if err := b.start(v); err != nil {
-			return "", fmt.Errorf("%s: %w", v.name, err)
-		}
-		defer v.stop()
-		if err := b.load(v, 1, nil); err != nil { // warm-up
-			return "", fmt.Errorf("%s: %w", v.name, err)
-		}
-	}
-	for range b.settings.rounds {
-		for _, v := range all {
-			if err := b.load(v, b.settings.seconds, &v.runs); err != nil {
-				return "", fmt.Errorf("%s: %w", v.name, err)
-			}
-		}
+	defer stopThem(all)
+	if err := b.turns(all); err != nil {
+		return "", err
 	}
 	for _, v := range all {
 		if err := b.profile(v); err != nil {
@@ -56,6 +44,34 @@ func (b *bench) measureLoad() (string, error) {
 	}
 	b.plot(all)
 	return loadTable(all), nil
+}
+
+// turns starts all variants and drives them in turns.
+func (b *bench) turns(all []*variant) error {
+	for _, v := range all {
+		if err := b.start(v); err != nil {
+			return fmt.Errorf("%s: %w", v.name, err)
+		}
+		if err := b.load(v, 1, nil); err != nil { // warm-up
+			return fmt.Errorf("%s: %w", v.name, err)
+		}
+	}
+	for range b.settings.rounds {
+		for _, v := range all {
+			if err := b.load(v, b.settings.seconds, &v.runs); err != nil {
+				return fmt.Errorf("%s: %w", v.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func stopThem(all []*variant) {
+	for _, v := range all {
+		if v.process != nil {
+			v.stop()
+		}
+	}
 }
 
 var (
@@ -121,7 +137,7 @@ func (b *bench) profile(v *variant) error {
 	if err := os.MkdirAll(b.settings.profiles, 0o750); err != nil {
 		return err
 	}
-	const seconds = 5
+	const seconds = 15
 	loaded := make(chan error, 1)
 	go func() { loaded <- b.load(v, seconds+1, nil) }()
 	time.Sleep(300 * time.Millisecond) // into the load

@@ -81,6 +81,7 @@ var sections = []section{
 	{"start", (*bench).measureStart},
 	{"memory", (*bench).measureMemory},
 	{"routes", (*bench).measureRoutes},
+	{"collector", (*bench).measureCollector},
 	{"steps", (*bench).measureSteps},
 }
 

@@ -99,10 +99,13 @@ func (b *bench) start(v *variant) error {
 	v.address, v.admin = freeAddress(), freeAddress()
 	program, args := b.caddy, []string{"run", "--adapter", "caddyfile", "--config"}
 	switch v.program {
+	case "":
 	case "stock":
 		program = b.stock
 	case "haproxy":
 		program, args = "haproxy", []string{"-db", "-f"}
+	default:
+		program = v.program
 	}
 	file := filepath.Join(b.dir, v.name+".conf")
 	text := strings.NewReplacer("ADDRESS", v.address, "ADMIN", v.admin, "BACKEND", b.backend, "DIR", b.dir).Replace(v.config)

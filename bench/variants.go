@@ -10,7 +10,7 @@ import (
 type variant struct {
 	name    string
 	about   string // for readers of the table
-	program string // empty: ours; stock, haproxy
+	program string // empty: ours; stock, haproxy, or the path of another build
 	config  string // ADDRESS, ADMIN, BACKEND and DIR are filled in
 	wrk     string // Lua for wrk: the requests
 	env     []string

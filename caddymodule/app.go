@@ -2,12 +2,14 @@ package caddymodule
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/jwtgate/jwtgate/gate"
 )
@@ -67,7 +69,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		lender: &lender{logger: ctx.Slogger(), storage: ctx.Storage(), idle: ctx.Value(offlineKey{}) != nil},
 		keys:   newKeyCollector(time.Now),
 	}
-	if err := process.register(ctx.GetMetricsRegistry(), append(append(revocationMetrics.all(), feedMetrics.all()...), a.state.keys, newReadyCollector(a.state))...); err != nil {
+	if err := process.register(ctx.GetMetricsRegistry(), a.state.collectors()...); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	var errs collector
@@ -143,6 +145,12 @@ func (a *App) Cleanup() error {
 // managed returns the names of all headers that gates of the configuration own.
 // It is complete once the configuration is provisioned.
 func (a *App) managed() *gate.ManagedNames { return a.state.names.snapshot.Load() }
+
+// collectors lists what is registered beside the collectors of the process
+// about requests.
+func (s *appState) collectors() []prometheus.Collector {
+	return slices.Concat(revocationMetrics.all(), feedMetrics.all(), []prometheus.Collector{s.keys, newReadyCollector(s)})
+}
 
 // issuer returns the app's issuer of that name, nil if there is none.
 func (s *appState) issuer(name string) *trustedIssuer {

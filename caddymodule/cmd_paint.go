@@ -23,3 +23,4 @@ func (p paint) red(s string) string    { return p.with("31;1", s) }
 func (p paint) yellow(s string) string { return p.with("33;1", s) }
 func (p paint) green(s string) string  { return p.with("32;1", s) }
 func (p paint) bold(s string) string   { return p.with("1", s) }
+func (p paint) dim(s string) string    { return p.with("2", s) }

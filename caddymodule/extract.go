@@ -168,10 +168,12 @@ func isAlphanumeric(c byte) bool {
 	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
 }
 
-// b64Bytes are the bytes of a b64token before its padding.
-var b64Bytes = func() (table [256]bool) {
+// notB64 is 1 for the bytes that a b64token has not before its padding.
+var notB64 = func() (table [256]uint8) {
 	for c := range table {
-		table[c] = isAlphanumeric(byte(c)) || strings.IndexByte("-._~+/", byte(c)) >= 0
+		if !isAlphanumeric(byte(c)) && strings.IndexByte("-._~+/", byte(c)) < 0 {
+			table[c] = 1
+		}
 	}
 	return table
 }()
@@ -179,7 +181,14 @@ var b64Bytes = func() (table [256]bool) {
 // isB64Token reports whether s is a b64token (RFC 6750 section 2.1).
 func isB64Token(s string) bool {
 	i := 0
-	for i < len(s) && b64Bytes[s[i]] {
+	// Eight at a time: every request has some nine hundred of them.
+	for ; len(s)-i >= 8; i += 8 {
+		p := s[i : i+8]
+		if notB64[p[0]]|notB64[p[1]]|notB64[p[2]]|notB64[p[3]]|notB64[p[4]]|notB64[p[5]]|notB64[p[6]]|notB64[p[7]] != 0 {
+			break
+		}
+	}
+	for i < len(s) && notB64[s[i]] == 0 {
 		i++
 	}
 	return i > 0 && strings.Trim(s[i:], "=") == ""

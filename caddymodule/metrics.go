@@ -73,13 +73,17 @@ func newProcessMetrics() *processMetrics {
 	return p
 }
 
+// all lists the collectors of the process.
+func (p *processMetrics) all() []prometheus.Collector {
+	return []prometheus.Collector{
+		p.decisions, p.verifySeconds, p.fetches, p.suppressions, p.headersOmitted, p.fetchSeconds, p.skew, p.caches, p.streams,
+	}
+}
+
 // register puts the collectors of the process and those of one configuration
 // into its registry.
 func (p *processMetrics) register(registry *prometheus.Registry, own ...prometheus.Collector) error {
-	all := append([]prometheus.Collector{
-		p.decisions, p.verifySeconds, p.fetches, p.suppressions, p.headersOmitted, p.fetchSeconds, p.skew, p.caches, p.streams,
-	}, own...)
-	for _, c := range all {
+	for _, c := range append(p.all(), own...) {
 		if err := registry.Register(c); err != nil && !errors.As(err, new(prometheus.AlreadyRegisteredError)) {
 			return err
 		}

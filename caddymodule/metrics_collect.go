@@ -83,8 +83,8 @@ func (c *cacheCollector) Collect(ch chan<- prometheus.Metric) {
 // registered with that configuration alone, so that issuers that are no longer
 // configured disappear.
 type keyCollector struct {
-	age, stale *prometheus.Desc
-	now        func() time.Time
+	age, stale, left *prometheus.Desc
+	now              func() time.Time
 
 	mu      sync.Mutex
 	sources map[*jwks.Source]string // issuer
@@ -97,6 +97,9 @@ func newKeyCollector(now func() time.Time) *keyCollector {
 			[]string{"issuer"}, nil),
 		stale: prometheus.NewDesc("jwtgate_keys_stale",
 			"1 when the keys of an issuer are past their refresh or there are none, else 0.",
+			[]string{"issuer"}, nil),
+		left: prometheus.NewDesc("jwtgate_keys_usable_seconds",
+			"For how much longer the keys of an issuer are used if it cannot be reached, 0 when that is over; the least where several blocks name one issuer. Absent where there is no limit or there never were any.",
 			[]string{"issuer"}, nil),
 		now:     now,
 		sources: make(map[*jwks.Source]string),
@@ -113,18 +116,19 @@ func (k *keyCollector) add(issuer string, source *jwks.Source) {
 func (k *keyCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- k.age
 	ch <- k.stale
+	ch <- k.left
 }
 
 // Collect implements prometheus.Collector.
 func (k *keyCollector) Collect(ch chan<- prometheus.Metric) {
-	type state struct{ age, stale float64 }
+	type state struct{ age, stale, left float64 }
 	now := k.now()
 	states := make(map[string]state)
 	k.mu.Lock()
 	for source, issuer := range k.sources {
 		s, ok := states[issuer]
 		if !ok {
-			s.age = -1
+			s.age, s.left = -1, -1
 		}
 		status := source.Status()
 		if !status.FetchedAt.IsZero() {
@@ -133,12 +137,21 @@ func (k *keyCollector) Collect(ch chan<- prometheus.Metric) {
 		if set, _ := source.Keys(now); set == nil || status.Stale {
 			s.stale = 1
 		}
+		if !status.UsableUntil.IsZero() {
+			left := max(status.UsableUntil.Sub(now).Seconds(), 0)
+			if s.left < 0 || left < s.left {
+				s.left = left
+			}
+		}
 		states[issuer] = s
 	}
 	k.mu.Unlock()
 	for issuer, s := range states {
 		if s.age >= 0 {
 			ch <- prometheus.MustNewConstMetric(k.age, prometheus.GaugeValue, s.age, issuer)
+		}
+		if s.left >= 0 {
+			ch <- prometheus.MustNewConstMetric(k.left, prometheus.GaugeValue, s.left, issuer)
 		}
 		ch <- prometheus.MustNewConstMetric(k.stale, prometheus.GaugeValue, s.stale, issuer)
 	}

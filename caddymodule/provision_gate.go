@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -122,6 +121,7 @@ func (h *Handler) answers(run *runtime) error {
 	if err := checkRealm(run.realm); err != nil {
 		errs.check(fmt.Errorf("realm: %w", err))
 	}
+	run.challenges = challengesOf(run.realm)
 	origins, err := parseOrigins("cors", h.CORS)
 	errs.check(err)
 	if len(origins) > 0 {
@@ -232,21 +232,17 @@ func (h *Handler) tokenSources(logger *zap.Logger) ([]TokenSource, error) {
 // see the request before us and blank Authorization and Cookie alone. It belongs
 // to the default log: a site's own log does not cover the line of an error.
 func (t *TokenSource) warnOfLogs(logger *zap.Logger) {
-	var field, danger string
-	switch t.From {
-	case "query":
-		field = "request>uri query {\n\t\t\t\treplace " + t.Name + " REDACTED\n\t\t\t}"
-		danger = "URLs with tokens end up in browser histories and in logs of whatever stands before this gateway; "
-	case "header":
-		field = "request>headers>" + http.CanonicalHeaderKey(t.Name) + " delete"
-	case "websocket":
-		field = "request>headers>Sec-Websocket-Protocol delete"
-	default:
+	field, filter := t.logFilter()
+	if field == "" {
 		return
+	}
+	danger := ""
+	if t.From == "query" {
+		danger = "URLs with tokens end up in browser histories and in logs of whatever stands before this gateway; "
 	}
 	logger.Warn("token_from "+t.From+": "+danger+"Caddy's own logs need this filter, and once more in each site whose log has an output of its own",
 		zap.String("name", t.Name),
-		zap.String("caddyfile", "{\n\tlog default {\n\t\tformat filter {\n\t\t\t"+field+"\n\t\t}\n\t}\n}"))
+		zap.String("caddyfile", "{\n\tlog default {\n\t\tformat filter {\n\t\t\t"+filter+"\n\t\t}\n\t}\n}"))
 }
 
 // register tells the app which headers the gate owns.

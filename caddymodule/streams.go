@@ -12,8 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// streams are those of the process that passed a gate and go on: a reload or a
-// revocation does not end them.
+// streams are those of the process that passed a gate and go on: neither exp
+// nor a revocation ends them.
 var streams liveStreams
 
 // streamKind is what has become of a response.

@@ -40,7 +40,11 @@ type result struct {
 	Error  string `json:"error"` // login_required, unavailable or network
 	Text   string `json:"text"`
 	MS     int    `json:"ms"`
+
+	ended time.Time
 }
+
+func (r result) began() time.Time { return r.ended.Add(-time.Duration(r.MS) * time.Millisecond) }
 
 func (r result) ok() bool { return r.Status == 200 }
 
@@ -134,6 +138,7 @@ func (c *client) read(out io.Reader) {
 		c.mu.Lock()
 		switch {
 		case r.Event == "call":
+			r.ended = time.Now()
 			c.load = append(c.load, r.result)
 		case r.Event == "fault":
 			c.t.Errorf("the client's store: %s", r.Text)

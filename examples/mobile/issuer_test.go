@@ -34,10 +34,10 @@ type identity struct {
 	now       int // refreshes under way
 	most      int // of them at a time
 	ahead     time.Duration
-	times     []time.Time // of each refresh that was asked for
+	latest    time.Time // when a refresh was asked for last
 }
 
-func newIdentity(t *testing.T, lifetime time.Duration) *identity {
+func newIdentity(t *testing.T, lifetime time.Duration, audience string) *identity {
 	t.Helper()
 	id := &identity{}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(id.serve))
@@ -45,7 +45,7 @@ func newIdentity(t *testing.T, lifetime time.Duration) *identity {
 	t.Cleanup(func() { id.set(away); server.CloseClientConnections(); server.Close() })
 	var err error
 	id.Issuer, err = issuer.New(issuer.Config{
-		URL: server.URL, Audience: []string{"orders-api"}, Algorithms: []string{"ES256"},
+		URL: server.URL, Audience: []string{audience}, Algorithms: []string{"ES256"},
 		Lifetime: lifetime, KeysMaxAge: time.Minute, RefreshGrace: -1,
 		Now: func() time.Time { id.mu.Lock(); defer id.mu.Unlock(); return time.Now().Add(id.ahead) },
 	})
@@ -65,6 +65,8 @@ func (id *identity) counts() (asked, granted, refused, most int) {
 	defer id.mu.Unlock()
 	return id.refreshes, id.granted, id.refused, id.most
 }
+
+func (id *identity) last() time.Time { id.mu.Lock(); defer id.mu.Unlock(); return id.latest }
 
 func (id *identity) serve(w http.ResponseWriter, r *http.Request) {
 	refresh := r.URL.Path == issuer.TokenPath && r.FormValue("grant_type") == "refresh_token"
@@ -118,7 +120,7 @@ func (id *identity) begin() {
 	id.refreshes++
 	id.now++
 	id.most = max(id.most, id.now)
-	id.times = append(id.times, time.Now())
+	id.latest = time.Now()
 }
 
 func (id *identity) end() { id.mu.Lock(); defer id.mu.Unlock(); id.now-- }
@@ -127,4 +129,13 @@ func (id *identity) end() { id.mu.Lock(); defer id.mu.Unlock(); id.now-- }
 func (id *identity) login(t *testing.T) map[string]any {
 	t.Helper()
 	return id.answer(t, url.Values{"username": {"alice"}, "scope": {"orders:read offline_access"}, "client_id": {"phone"}})
+}
+
+// expired is a login whose access token has expired already.
+func (id *identity) expired(t *testing.T) map[string]any {
+	t.Helper()
+	answer := id.login(t)
+	old := id.answer(t, url.Values{"username": {"alice"}, "lifetime": {"-1h"}, "client_id": {"phone"}})
+	answer["access_token"], answer["expires_in"] = old["access_token"], 60
+	return answer
 }

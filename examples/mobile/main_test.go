@@ -4,6 +4,7 @@
 package mobile_test
 
 import (
+	"flag"
 	"os"
 	"testing"
 
@@ -21,10 +22,13 @@ func TestMain(m *testing.M) {
 		caddycmd.Main()
 		return
 	}
+	flag.Parse()
+	// The tests wait more than they work.
+	_ = flag.Set("test.parallel", "8")
 	os.Exit(m.Run())
 }
 
-// clients runs a test once with each client, the two at a time.
+// clients runs a test once with each client.
 func clients(t *testing.T, test func(t *testing.T, start startClient)) {
 	t.Helper()
 	t.Parallel()

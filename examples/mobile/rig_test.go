@@ -32,11 +32,32 @@ type world struct {
 
 func newWorld(t *testing.T, lifetime time.Duration) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), issuer: newIdentity(t, lifetime), backend: newBackend(t)}
-	w.gateway = newGateway(w)
+	w := emptyWorld(t, lifetime, "orders-api")
 	w.gateway.start()
 	w.gateway.awaitReady()
 	return w
+}
+
+// emptyWorld has a gateway that is not running, and an issuer that writes an audience
+// into its tokens.
+func emptyWorld(t *testing.T, lifetime time.Duration, audience string) *world {
+	t.Helper()
+	w := &world{t: t, dir: t.TempDir(), issuer: newIdentity(t, lifetime, audience), backend: newBackend(t)}
+	w.gateway = newGateway(w)
+	return w
+}
+
+// judge holds what is true of every client at any time.
+func (w *world) judge() {
+	w.t.Helper()
+	for rid, statuses := range w.gateway.answers() {
+		if len(statuses) > 2 {
+			w.t.Errorf("%s: the gateway was asked %d times: %v", rid, len(statuses), statuses)
+		}
+	}
+	if _, _, _, most := w.issuer.counts(); most > 1 {
+		w.t.Errorf("%d refreshes were under way at a time", most)
+	}
 }
 
 // signedIn starts a client that has just logged in.
@@ -200,8 +221,11 @@ func (g *gateway) stop(signal os.Signal) {
 }
 
 // listening waits until the gateway answers at all; awaitReady, until it can decide.
-func (g *gateway) listening()  { g.w.t.Helper(); g.await("/ready", func(int) bool { return true }) }
-func (g *gateway) awaitReady() { g.w.t.Helper(); g.await("/ready", func(s int) bool { return s == http.StatusOK }) }
+func (g *gateway) listening() { g.w.t.Helper(); g.await("/ready", func(int) bool { return true }) }
+func (g *gateway) awaitReady() {
+	g.w.t.Helper()
+	g.await("/ready", func(s int) bool { return s == http.StatusOK })
+}
 
 func (g *gateway) await(path string, good func(status int) bool) {
 	g.w.t.Helper()
@@ -260,6 +284,26 @@ func (g *gateway) answers() map[string][]int {
 		}
 	}
 	return found
+}
+
+// get asks the API with a token, without a client of ours.
+func (g *gateway) get(token string) (int, string) {
+	g.w.t.Helper()
+	r, err := http.NewRequest("GET", g.site+"/orders", nil)
+	if err != nil {
+		g.w.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		g.w.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var problem struct {
+		Code string `json:"code"`
+	}
+	_ = json.NewDecoder(resp.Body).Decode(&problem)
+	return resp.StatusCode, problem.Code
 }
 
 func until(t *testing.T, what string, good func() bool) {

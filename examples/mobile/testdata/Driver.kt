@@ -65,7 +65,7 @@ private class Driver(options: JSONObject) {
     private var workers = emptyList<Thread>()
 
     private fun one(c: JSONObject): JSONObject {
-        val rid = c.optString("prefix", "r") + "-" + serial.incrementAndGet()
+        val rid = c.optString("prefix", "r") + "-" + ProcessHandle.current().pid() + "-" + serial.incrementAndGet()
         val result = JSONObject().put("rid", rid).put("after", leaving)
         val began = System.nanoTime()
         try {
@@ -100,7 +100,7 @@ private class Driver(options: JSONObject) {
             }
             "load" -> {
                 running = true
-                workers = (1..c.getInt("parallel")).map {
+                workers += (1..c.getInt("parallel")).map {
                     thread {
                         while (running) {
                             say(one(c).put("event", "call"))

@@ -26,7 +26,7 @@ let workers = [];
 let serial = 0;
 
 async function one({ method = "GET", path = "/orders", prefix = "r", headers = {}, body }) {
-  const rid = `${prefix}-${++serial}`;
+  const rid = `${prefix}-${process.pid}-${++serial}`;
   const result = { rid, after: leaving };
   const began = performance.now();
   try {
@@ -55,7 +55,7 @@ const commands = {
   call: async (c) => ({ calls: await Promise.all(Array.from({ length: c.parallel ?? 1 }, () => one(c))) }),
   load: async (c) => {
     running = true;
-    workers = Array.from({ length: c.parallel }, () => worker(c));
+    workers.push(...Array.from({ length: c.parallel }, () => worker(c)));
   },
   stop: async () => {
     running = false;

@@ -111,27 +111,30 @@ class Session(private val options: Options) {
     internal fun over(attempt: Attempt) = lock.withLock { login !== attempt.login }
 
     /** The access token to send, refreshed if need be. */
-    internal fun usable(attempt: Attempt): String = lock.withLock {
-        val login = attempt.login
-        while (true) {
-            check(attempt)
-            val now = clock.elapsed()
-            val left = left(login.tokens)
-            val margin = if (login.tokens.life > 0) min(options.margin, login.tokens.life / 3) else options.margin
-            // Still good: nobody waits for a slow issuer.
-            val good = !login.stale && left > min(1_000, margin / 2)
-            if (good && left <= margin && now >= login.notBefore) refresh(login)
-            if (good) {
-                attempt.token = login.tokens.access
-                return attempt.token
+    internal fun usable(attempt: Attempt): String {
+        lock.lock()
+        try {
+            val login = attempt.login
+            while (true) {
+                check(attempt)
+                val now = clock.elapsed()
+                val left = left(login.tokens)
+                val margin = if (login.tokens.life > 0) min(options.margin, login.tokens.life / 3) else options.margin
+                // Still good: nobody waits for a slow issuer.
+                val good = !login.stale && left > min(1_000, margin / 2)
+                if (good && left <= margin && now >= login.notBefore) refresh(login)
+                if (good) {
+                    attempt.token = login.tokens.access
+                    return attempt.token
+                }
+                if (now >= attempt.deadline || login.notBefore > attempt.deadline) throw SessionUnavailableException()
+                if (now >= login.notBefore) refresh(login)
+                val until = if (login.refreshing) attempt.deadline else login.notBefore
+                changed.await(min(POLL, max(1, until - now)), TimeUnit.MILLISECONDS)
             }
-            if (now >= attempt.deadline || login.notBefore > attempt.deadline) throw SessionUnavailableException()
-            if (now >= login.notBefore) refresh(login)
-            val until = if (login.refreshing) attempt.deadline else login.notBefore
-            changed.await(min(POLL, max(1, until - now)), TimeUnit.MILLISECONDS)
+        } finally {
+            lock.unlock()
         }
-        @Suppress("UNREACHABLE_CODE")
-        error("unreachable")
     }
 
     /** Draws the conclusions from an answer, and says whether to repeat the request. */
@@ -148,11 +151,11 @@ class Session(private val options: Options) {
             }
             Action.LOGIN -> {
                 // What is true of an old token need not be true of its successor.
-                if (current) end(login, answer.code)
+                if (current) end(login, answer.code, attempt)
                 if (current || attempt.repeated) return false
             }
             Action.REFRESH -> {
-                if (current) refused(login, answer.code)
+                if (current) refused(login, answer.code, attempt)
                 if (attempt.repeated) return false
             }
             Action.RETRY -> {
@@ -165,17 +168,20 @@ class Session(private val options: Options) {
     }
 
     /** Waits; false at once if the call has not so much patience left. */
-    internal fun pause(attempt: Attempt, ms: Long): Boolean = lock.withLock {
-        val end = clock.elapsed() + ms
-        if (end > attempt.deadline) return false
-        while (true) {
-            check(attempt)
-            val left = end - clock.elapsed()
-            if (left <= 0) return true
-            changed.await(min(POLL, left), TimeUnit.MILLISECONDS)
+    internal fun pause(attempt: Attempt, ms: Long): Boolean {
+        lock.lock()
+        try {
+            val end = clock.elapsed() + ms
+            if (end > attempt.deadline) return false
+            while (true) {
+                check(attempt)
+                val left = end - clock.elapsed()
+                if (left <= 0) return true
+                changed.await(min(POLL, left), TimeUnit.MILLISECONDS)
+            }
+        } finally {
+            lock.unlock()
         }
-        @Suppress("UNREACHABLE_CODE")
-        error("unreachable")
     }
 
     private fun check(attempt: Attempt) {
@@ -220,20 +226,21 @@ class Session(private val options: Options) {
         }
     }
 
-    private fun refused(login: Login, code: String) {
+    private fun refused(login: Login, code: String, attempt: Attempt) {
         val now = clock.elapsed()
         if (!login.accepted) {
             // Fresh, and refused: another one will hardly do better, so ask ever more slowly.
             if (login.refusals == 0) login.refusedSince = now
-            if (code == "token_invalid" && now - login.refusedSince > REFUSED_TOO_LONG) return end(login, code)
+            if (code == "token_invalid" && now - login.refusedSince > REFUSED_TOO_LONG) return end(login, code, attempt)
             login.notBefore = max(login.notBefore, now + backoff(login.refusals++))
         }
         login.stale = true
     }
 
-    /** The session is over without the user's doing. */
-    private fun end(login: Login, why: String) {
+    /** The session is over without the user's doing. The call that heard of it gets its answer. */
+    private fun end(login: Login, why: String, attempt: Attempt? = null) {
         if (this.login !== login) return
+        attempts.remove(attempt)
         leave()
         save()
         background.execute { options.onLoginRequired(why) }

@@ -1,6 +1,6 @@
 import { gateAnswer, type GateAnswer } from "./answer";
 import { ServerClock } from "./clock";
-import { maxQueued, maxRefusals, sendLogout } from "./logout";
+import { enqueue, LogoutSender } from "./logout";
 import { StateFile, type Exclusive } from "./state";
 import type { Store } from "./store";
 import { readTokens, refreshTokens, type TokenAnswer, type Tokens } from "./tokens";
@@ -73,14 +73,13 @@ export class Session {
   private readonly exclusive: Exclusive;
   private login: Login | undefined;
   private readonly calls = new Set<Call>();
-  private flushing: Promise<void> | undefined;
-  private flushTimer: ReturnType<typeof setTimeout> | undefined;
-  private flushFailures = 0;
+  private readonly sender: LogoutSender;
 
   private constructor(private readonly options: Options) {
     this.clock = options.clock ?? new ServerClock();
     this.exclusive = options.exclusive ?? ((_, work) => work());
     this.file = new StateFile(options.store, this.exclusive, (error) => options.onStoreError?.(error));
+    this.sender = new LogoutSender(options.logoutUrl, this.file);
   }
 
   /** Takes up what the store holds, and sends the logouts that wait in it. */
@@ -133,7 +132,7 @@ export class Session {
       return await this.run(call, this.options.api + path, init);
     } catch (error) {
       // Whatever broke off because the session ended is told as that.
-      if (this.login !== call.login) throw new LoginRequiredError("the session has ended");
+      if (this.login !== call.login && !init.signal?.aborted) throw new LoginRequiredError("the session has ended");
       throw error;
     } finally {
       this.calls.delete(call);
@@ -160,6 +159,7 @@ export class Session {
       }
       this.clock.learn(response.headers, sent);
       const answer = await gateAnswer(response, method);
+      if (call.abort.signal.aborted) throw new DOMException("aborted", "AbortError");
       if (!(await this.again(call, token, answer)) || streams(init)) return response;
     }
   }
@@ -175,11 +175,11 @@ export class Session {
         return false;
       case "login":
         // What is true of an old token need not be true of its successor.
-        if (current) this.end(login, answer.code);
+        if (current) this.end(login, answer.code, call);
         if (current || repeated) return false;
         break;
       case "refresh":
-        if (current) this.refused(login, answer.code);
+        if (current) this.refused(login, answer.code, call);
         if (repeated) return false;
         break;
       case "retry":
@@ -260,20 +260,21 @@ export class Session {
     login.refused = undefined;
   }
 
-  private refused(login: Login, code: string): void {
+  private refused(login: Login, code: string, call: Call): void {
     const now = this.clock.elapsed();
     if (!login.accepted) {
       // Fresh, and refused: another one will hardly do better, so ask ever more slowly.
       const refused = (login.refused ??= { since: now, count: 0 });
-      if (code === "token_invalid" && now - refused.since > refusedTooLong) return this.end(login, code);
+      if (code === "token_invalid" && now - refused.since > refusedTooLong) return this.end(login, code, call);
       login.notBefore = Math.max(login.notBefore, now + backoff(refused.count++));
     }
     login.stale = true;
   }
 
-  /** The session is over without the user's doing. */
-  private end(login: Login, why: string): void {
+  /** The session is over without the user's doing. The call that heard of it gets its answer. */
+  private end(login: Login, why: string, call?: Call): void {
     if (this.login !== login) return;
+    if (call) this.calls.delete(call);
     this.leave();
     void this.file.change((state) => ({ ...state, session: this.login?.tokens }));
     this.options.onLoginRequired?.(why);
@@ -303,41 +304,14 @@ export class Session {
   private async queueLogout(token: string): Promise<void> {
     await this.file.change((state) => ({
       session: this.login?.tokens,
-      logouts: [...state.logouts, { token, refused: 0 }].slice(-maxQueued),
+      logouts: enqueue(state.logouts, token),
     }));
     void this.flushLogouts();
   }
 
   /** Sends the queued logouts. Call it when the network is back; it tries again by itself, too. */
   flushLogouts(): Promise<void> {
-    return (this.flushing ??= this.flush().finally(() => {
-      this.flushing = undefined;
-    }));
-  }
-
-  private async flush(): Promise<void> {
-    const asked = new Set<string>();
-    let wait = 0;
-    for (;;) {
-      const logout = this.file.state.logouts.find((l) => !asked.has(l.token));
-      if (!logout) break;
-      asked.add(logout.token);
-      const sent = await sendLogout(this.options.logoutUrl, logout);
-      if (typeof sent === "object") wait = Math.max(wait, sent.again ?? 0);
-      else {
-        const refused = sent === "done" ? maxRefusals : logout.refused + 1;
-        await this.file.change((state) => ({
-          ...state,
-          logouts: state.logouts.flatMap((l) => (l.token !== logout.token ? [l] : refused >= maxRefusals ? [] : [{ ...l, refused }])),
-        }));
-      }
-    }
-    clearTimeout(this.flushTimer);
-    this.flushFailures = this.queuedLogouts === 0 ? 0 : this.flushFailures + 1;
-    if (this.flushFailures > 0) {
-      const next = Math.max(wait, Math.min(2_000 * 2 ** this.flushFailures, 300_000));
-      this.flushTimer = setTimeout(() => void this.flushLogouts(), next);
-    }
+    return this.sender.flush();
   }
 
   /** False at once if the call has not so much patience left. */
