@@ -48,11 +48,11 @@ const oddFilter = `format filter {
 
 // TestNoLogOfAnythingSaysTokensOrClaims runs everything that handles tokens, with
 // the default log and a second one of everything at DEBUG, a site's access log,
-// and what the process writes to stdout and stderr: a success, a 502, refusals, observe, logouts,
-// revocations in every way, an upgraded connection, tokens in a query and in a
-// cookie, forged and malformed ones, reloads. No log has any half of a token, at
-// whatever level; from INFO up, none has what a claim says, but for user_id and
-// the line of a revocation.
+// and what the process writes to stdout and stderr: a success, a 502, refusals,
+// observe, logouts, revocations in every way, an upgraded connection, tokens in
+// a query and in a cookie, forged and malformed ones, reloads. No log has any
+// half of a token, at whatever level; from INFO up, none has what a claim says,
+// but for user_id and the line of a revocation.
 func TestNoLogOfAnythingSaysTokensOrClaims(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs Caddy")
