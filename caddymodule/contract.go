@@ -80,7 +80,8 @@ type contractHeader struct {
 	MaxBytes  int    `json:"max_bytes"`
 	// TooLong is what happens beyond that: left_out or refused.
 	TooLong string `json:"too_long"`
-	// Always says that no request comes without it.
+	// Always says that no request comes without it. A sub may be longer than
+	// max_bytes, so that it takes `max_header ... refuse` to be sure of that.
 	Always  bool     `json:"always"`
 	Absent  []string `json:"absent"`  // when it is left out, in words
 	Example string   `json:"example"` // empty if the example claims give none
@@ -286,7 +287,7 @@ func (h *contractHeader) absence(r *contractRoute) {
 	case h.Form == "utf8":
 		h.Absent = append(h.Absent, "the claim has a control character or a blank at an end, or is an array or an object")
 	}
-	if h.TooLong == "left_out" {
+	if h.TooLong == "left_out" && h.Claim != "exp" {
 		h.Absent = append(h.Absent, fmt.Sprintf("the value is longer than %d bytes", h.MaxBytes))
 	}
 	switch r.Access {
@@ -298,7 +299,11 @@ func (h *contractHeader) absence(r *contractRoute) {
 	if r.Preflight {
 		h.Absent = append(h.Absent, "the request is a CORS preflight")
 	}
-	h.Always = sure && r.Access == "token" && !r.Preflight && (h.Form != "utf8" || h.Claim == "exp") && h.Claim != "*"
+	bounded := h.Claim == "exp" || h.TooLong == "refused"
+	h.Always = sure && bounded && r.Access == "token" && !r.Preflight && (h.Form != "utf8" || h.Claim == "exp")
+	if h.Always {
+		h.Absent = []string{}
+	}
 }
 
 // answers lists what the gates of r answer by themselves, as docs/mobile.md has

@@ -175,7 +175,7 @@ func (h *contractHeader) parameter() map[string]any {
 	if h.Separator != "" {
 		says += " with '" + h.Separator + "'"
 	}
-	if len(h.Absent) > 0 && !h.Always {
+	if len(h.Absent) > 0 {
 		says += ". Missing when " + strings.Join(h.Absent, "; ")
 	}
 	p := map[string]any{

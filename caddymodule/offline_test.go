@@ -3,8 +3,10 @@ package caddymodule
 import (
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"strings"
 	"testing"
+	"time"
 
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
@@ -135,5 +137,28 @@ func TestLoadOfflineErrors(t *testing.T) {
 	}
 	if _, err := loadOffline(t.Context(), filepath.Join(t.TempDir(), "none"), ""); err == nil || !strings.Contains(err.Error(), "none") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestLoadOfflineLeavesNothing: what was loaded is gone after close.
+func TestLoadOfflineLeavesNothing(t *testing.T) {
+	iss := issuertest.New(t)
+	file := writeFile(t, "Caddyfile", "localhost {\n\tjwtgate {\n\t\tissuer "+iss.URL()+"\n\t\taudience a\n\t}\n\treverse_proxy localhost:3000\n}\n")
+	load := func() {
+		o, err := loadOffline(t.Context(), file, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.close()
+	}
+	load() // what Caddy starts once and keeps
+	before := goruntime.NumGoroutine()
+	for range 20 {
+		load()
+	}
+	for end := time.Now().Add(30 * time.Second); goruntime.NumGoroutine() > before+3; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d goroutines, %d before", goruntime.NumGoroutine(), before)
+		}
 	}
 }
