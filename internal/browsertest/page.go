@@ -264,3 +264,9 @@ func (e Element) Shown() (shown bool) {
 	e.must(&shown, http.MethodGet, "/displayed", nil)
 	return shown
 }
+
+// Script runs the body of a function with the element as its argument.
+func (e Element) Script(body string) any {
+	e.b.t.Helper()
+	return e.b.Script(body, map[string]string{elementKey: e.id})
+}

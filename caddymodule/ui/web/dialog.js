@@ -12,14 +12,17 @@ export function prepare(dialog) {
 }
 
 let act = null;
+let then = null;
 
-// confirm asks back; act gets the note and its error is shown in the dialog.
-export function confirm({ title, text, yes, note, run }) {
+// confirm asks back. run gets the note, and its error is shown in the dialog;
+// after is called when the dialog is gone and has given the focus back.
+export function confirm({ title, text, yes, note, run, after }) {
   $('h-ask').textContent = title;
   $('ask-text').textContent = text;
   $('ask-yes').textContent = yes;
   $('ask-note-field').hidden = !note;
   act = run;
+  then = after;
   $('ask-dialog').showModal();
   if (!note) $('ask-yes').focus();
 }
@@ -35,6 +38,7 @@ export function prepareConfirm() {
     try {
       await act($('ask-note').value.trim());
       dialog.close();
+      then?.();
     } catch (e) {
       say($('ask-said'), 'bad', e.message);
     } finally {

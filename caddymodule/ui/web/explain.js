@@ -43,7 +43,7 @@ function clear() {
 
 // headers reads lines of "Name: value"; null after a mistake.
 function headers(text) {
-  const all = {};
+  const all = { __proto__: null };
   for (const line of text.split('\n')) {
     if (!line.trim()) continue;
     const colon = line.indexOf(':');
@@ -102,7 +102,7 @@ async function explain() {
   result.scrollIntoView({ block: 'nearest' });
 }
 
-const marks = { pass: ['ok', 'pass'], fail: ['bad', 'fail'], skip: ['idle', 'skipped'] };
+const marks = { __proto__: null, pass: ['ok', 'pass'], fail: ['bad', 'fail'], skip: ['idle', 'skipped'] };
 
 function show(a) {
   const ungated = (a.gates || []).length === 0;

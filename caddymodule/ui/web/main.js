@@ -1,6 +1,6 @@
 // The page: asks the gateway again and again, and says when there is no answer.
 import { $, clean, fill, say, state } from './dom.js';
-import { ask } from './api.js';
+import { ask, Problem } from './api.js';
 import * as chart from './chart.js';
 import { duration, setGatewayTime } from './clock.js';
 import { banner, judge, reasonTable, side, tiles } from './status.js';
@@ -82,13 +82,15 @@ function render() {
 // unanswered leaves what was seen last, and says that it is old.
 function unanswered(e) {
   const known = {
+    __proto__: null,
     page_gone: ['The command behind this page does not answer', 'If `caddy jwtgate ui` has ended, start it again: it prints another URL.'],
     unreachable: ['The gateway does not answer', e.message.split('\n')[0]],
     timeout: ['The gateway does not answer', e.message],
     no_jwtgate: ['There is no jwtgate', e.message],
     not_configured: ['The running configuration has no jwtgate', e.message],
   };
-  const [headline, line] = known[e.code] || ['The gateway answers with an error', e.message];
+  const other = e instanceof Problem ? 'The gateway answers with an error' : 'The page could not show the answer';
+  const [headline, line] = known[e.code] || [other, e.message];
   document.body.classList.add('away');
   banner('bad', headline, [line, last ? 'What follows is what it said last.' : '', 'The page keeps asking.'].filter(Boolean));
   if (last) chart.draw(Date.now());

@@ -96,10 +96,10 @@ function askUndo(e, name) {
     note: true,
     run: async (note) => {
       await ask('DELETE', 'revocations/' + encodeURIComponent(e.id), note ? { note } : undefined);
-      // Its button goes: the focus would be lost with it.
-      setTimeout(() => $('r-value').focus());
       await load(here);
       say($('r-said'), 'ok', 'Undone: ' + name);
     },
+    // Its button is gone: the focus would be lost with it.
+    after: () => $('r-value').focus(),
   });
 }

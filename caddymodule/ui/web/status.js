@@ -117,7 +117,7 @@ export function side(s) {
   ]), list.journal?.path && h('p', { class: 'hint mono' }, clean(list.journal.path)));
 
   const feed = s.feed;
-  const word = { fresh: ['ok', 'fresh'], starting: ['warn', 'starting'], stale: ['bad', 'stale'] };
+  const word = { __proto__: null, fresh: ['ok', 'fresh'], starting: ['warn', 'starting'], stale: ['bad', 'stale'] };
   fill($('feed-facts'), feed ? [facts([
     ['State', state(...(word[feed.state] || ['warn', clean(feed.state, 40)]))],
     ['Redis', clean(feed.redis, 120)],

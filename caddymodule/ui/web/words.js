@@ -1,6 +1,9 @@
-// What reasons mean and where to look, as docs/operate.md has it.
+// What reasons mean and where to look, as docs/operate.md has it. Words of the
+// gateway are looked up here: no table has a prototype, so that none finds more
+// than what is written.
 
 export const reasons = {
+  __proto__: null,
   token_missing: 'no token, or under another scheme than Bearer',
   authorization_malformed: 'the Authorization header is broken: a broken or hostile client',
   token_duplicate: 'more than one token in a request: a broken or hostile client',
@@ -47,6 +50,7 @@ export const reasons = {
 // results are what can come of a request: which icon, which word, and whether
 // the request went on.
 export const results = {
+  __proto__: null,
   allow: ['ok', 'Allowed', true],
   anonymous: ['ok', 'Anonymous', true],
   public: ['ok', 'Public', true],
@@ -59,6 +63,7 @@ export const results = {
 export const passes = (result) => (results[result] ? results[result][2] : false);
 
 export const meanings = {
+  __proto__: null,
   anonymous: 'no token, where the gate is optional',
   public: 'the gate is public and looks at no token',
   preflight: 'a CORS preflight',
@@ -66,6 +71,7 @@ export const meanings = {
 };
 
 export const kinds = {
+  __proto__: null,
   token: ['jti', 'Refuses this one token, until it would have expired.'],
   session: ['sid', 'Refuses every token of the session.'],
   subject: ['sub', 'Refuses every token of the person issued until then. A new login works.'],
@@ -74,9 +80,11 @@ export const kinds = {
 };
 
 export const faults = {
+  __proto__: null,
   dns: 'DNS', tls: 'TLS', timeout: 'Timeout', network: 'Network', status: 'HTTP status', content: 'Content', issuer_mismatch: 'Another issuer',
 };
 
 export const sources = {
+  __proto__: null,
   discovery: 'discovery', jwks: 'key set at a URL', jwks_file: 'key set in a file', pem_file: 'PEM file', secret: 'shared secret',
 };
