@@ -90,7 +90,9 @@ func TestChartMoves(t *testing.T) {
 	b.Until("the chart has the averages", func() bool { return regexp.MustCompile(`exp_passed (19|20)\b`).MatchString(label()) })
 	before := height()
 	g.change(func() { g.decisions[1]["total"] = 5400 })
-	b.Until("the chart moves", func() bool { return regexp.MustCompile(`exp_passed 5,0[012]\d`).MatchString(label()) && height() > before })
+	b.Until("the chart moves", func() bool {
+		return regexp.MustCompile(`exp_passed 5,0[012]\d`).MatchString(label()) && height() > before
+	})
 	b.UntilText("#reasons", "5,400")
 
 	// A restart counts from zero, which is not minus 5,400.
@@ -288,7 +290,7 @@ func TestExplain(t *testing.T) {
 	b.Fill("#x-token", token)
 	url := b.URL()
 	b.Open("about:blank")
-	b.Script("history.back()")
+	b.Back()
 	b.Until("the page is back", func() bool { return b.URL() == url && strings.Contains(b.Text("#banner"), "Ready") })
 	if value := b.Script("return document.getElementById('x-token').value"); value != "" {
 		t.Errorf("the token outlived leaving the page: %v", value)

@@ -59,7 +59,7 @@ func TestHostileText(t *testing.T) {
 	b.UntilText("#reasons", "<script>")
 	b.UntilText("#issuer-list", "Key id Type Algorithm Size Use Thumbprint <script>")
 	b.Click("#r-rows button")
-	b.UntilText("#ask-text", "admin")
+	b.UntilText("#ask-text", "subject __proto__")
 	b.Click("#ask-yes")
 	b.UntilText("#r-said", "Undone")
 	b.Click("#refresh-all")

@@ -33,6 +33,12 @@ func (b *Browser) Open(url string) {
 	b.must(nil, http.MethodPost, "/url", map[string]string{"url": url})
 }
 
+// Back goes to the page before.
+func (b *Browser) Back() {
+	b.t.Helper()
+	b.must(nil, http.MethodPost, "/back", nil)
+}
+
 // URL is where the browser is.
 func (b *Browser) URL() (url string) {
 	b.t.Helper()
