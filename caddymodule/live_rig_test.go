@@ -163,6 +163,19 @@ func (g *gateway) ask(path, token string) (h heard) {
 	return h
 }
 
+// again is ask for when a reload has just ended: a request whose connection was
+// cut by it is sent again.
+func (g *gateway) again(path, token string) (h heard) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if h = g.ask(path, token); !cutByReload(h.err) || time.Now().After(end) {
+			return h
+		}
+	}
+}
+
+// patience is how long what has to come may take on a busy machine.
+const patience = time.Minute
+
 // passes waits until a token is let through.
 func (g *gateway) passes(within time.Duration, path, token string) {
 	g.t.Helper()

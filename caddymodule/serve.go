@@ -26,8 +26,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		if st.wantsIdentity() {
 			return h.refuse(w, r, st, credential{}, "", token.Refuse(token.TokenMissing, "a gate that verifies tokens", "a public one"))
 		}
-		run.metrics.decision("public", token.ReasonNone, "")
-		return next.ServeHTTP(w, r)
+		run.decided(st, "public", token.ReasonNone, "")
+		return st.pass(w, r, next)
 	}
 
 	dropAliases(r.Header, run)
@@ -36,16 +36,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		switch {
 		case run.preflight && isPreflight(r):
 			dropMethodOverrides(r)
-			run.metrics.decision("preflight", token.ReasonNone, "")
-			return next.ServeHTTP(w, r)
+			run.decided(st, "preflight", token.ReasonNone, "")
+			run.observed.pass()
+			return st.pass(w, r, next)
 		case h.Optional && !st.wantsIdentity():
-			run.metrics.decision("anonymous", token.ReasonNone, "")
-			return next.ServeHTTP(w, r)
+			run.decided(st, "anonymous", token.ReasonNone, "")
+			run.observed.pass()
+			return st.pass(w, r, next)
 		}
 	}
 
 	var id *gate.Identity
 	var issuer string
+	st.client = ""
 	if refused == nil {
 		id, issuer, refused = h.check(r, st, cred)
 	}
@@ -56,9 +59,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		if cred.token == "" && refused.Reason != token.TokenMissing {
 			st.spoiled, st.spoiledBy = refused, run.sources
 		}
-		h.observe(st, cred, issuer, refused)
+		h.observe(r, st, cred, issuer, refused)
 	} else {
-		run.metrics.decision("allow", token.ReasonNone, issuer)
+		run.decided(st, "allow", token.ReasonNone, issuer)
+		run.observed.pass()
 		st.accept(id)
 		if watch := run.lifetimes[issuer]; watch != nil {
 			watch.accepted(id.Claims.Expires)
@@ -73,7 +77,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if cred.greeted {
 		w.Header()["Sec-Websocket-Protocol"] = []string{ownProtocol}
 	}
-	return next.ServeHTTP(w, r)
+	return st.pass(w, r, next)
 }
 
 // find is extract that knows of a token which an earlier gate took out of the
@@ -121,6 +125,9 @@ func (h *Handler) check(r *http.Request, st *requestState, cred credential) (*ga
 	var opts gate.Options
 	if st.logout != nil {
 		opts.AllowExpired = st.logout.AllowExpired
+	}
+	if h.run.observed != nil {
+		opts.Client = &st.client
 	}
 	st.view = requestView{r: r}
 	id, issuer, err := h.run.gate.Check(r.Context(), cred.token, &st.view, opts)

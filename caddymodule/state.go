@@ -25,6 +25,9 @@ type requestState struct {
 	id *gate.Identity
 	// reason is why the last gate refused, or would have; ReasonNone otherwise.
 	reason token.Reason
+	// client is who asked for the token that a gate judged last, if that gate
+	// observes and the signature held; whatever else was wrong with it.
+	client string
 	// gated says that some gate saw the request.
 	gated bool
 	// hideUser keeps the user id out of the access log.
@@ -43,8 +46,13 @@ type requestState struct {
 	// reply is our answer, once there is one.
 	reply *reply
 
-	view requestView
-	repl *caddy.Replacer
+	// result is one of results, issuer the configured issuer that was chosen: of
+	// the last decision, for the access log.
+	result, issuer string
+
+	view   requestView
+	stream streamWriter
+	repl   *caddy.Replacer
 }
 
 // logoutMark makes a request a logout.
@@ -98,6 +106,7 @@ func stateFor(r *http.Request) *requestState {
 		st.repl = repl
 		repl.Map(st.placeholder)
 	}
+	st.tellAccessLog(r)
 	return st
 }
 
