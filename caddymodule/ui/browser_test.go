@@ -57,16 +57,19 @@ func TestStates(t *testing.T) {
 	}{
 		{"stale keys", func() {
 			issuer["stale"], issuer["last_error"], issuer["last_error_kind"] = true, "lookup id.example.com: no such host", "dns"
-		}, "warn", "works with its last good keys: lookup id.example.com", "#issuer-list", "DNS"},
-		{"no keys", func() { issuer["usable"], issuer["keys"] = false, []object{} }, "warn", "no usable keys", "#issuer-list", "No keys"},
-		{"not ready", func() { g.ready, g.reasons = false, []string{"no issuer has usable keys"} }, "bad", "no issuer has usable keys", "#banner", "Not ready"},
-		{"a stale feed", func() {
-			g.feed = object{"state": "stale", "redis": "redis.internal:6379", "outbox": 4, "stream": 9, "lag_seconds": 0.004, "losses": 0, "malformed": 0, "last_error": "connection refused"}
-		}, "bad", "The feed from other gateways is stale: connection refused", "#feed-facts", "redis.internal:6379"},
+			g.state, g.summary = "warning", "In order, with 1 warning."
+			g.problems = []object{{"level": "warning", "about": "issuer", "issuer": goodIssuer, "text": "Keys cannot be refreshed.", "cause": "no such host", "do": "Does this machine resolve it?"}}
+		}, "warn", "Warning " + goodIssuer + ": Keys cannot be refreshed. Seen: no such host Does this machine resolve it?", "#issuer-list", "DNS"},
+		{"no keys", func() { issuer["usable"], issuer["keys"] = false, []object{} }, "warn", "1 warning", "#issuer-list", "No keys"},
+		{"not ready", func() {
+			g.state, g.summary = "not_ready", "Every request with a token is answered with 503."
+			g.problems = []object{{"level": "error", "about": "feed", "text": "What other gateways revoked meanwhile is not known here."}}
+			g.feed = object{"state": "stale", "redis": "redis.internal:6379", "on_stale": "deny", "outbox": 4, "stream": 9, "lag_seconds": 0.004, "losses": 0, "malformed": 0, "last_error": "connection refused"}
+		}, "bad", "Not ready: Every request with a token is answered with 503. Error What other gateways", "#feed-facts", "connection refused"},
 		{"well again", func() {
-			g.ready, g.reasons, g.feed = true, nil, nil
+			g.state, g.summary, g.problems, g.feed = "ok", "Everything is in order.", nil, nil
 			issuer["usable"], issuer["stale"], issuer["last_error"], issuer["keys"] = true, false, "", []object{{"kid": "k-after", "kty": "EC", "crv": "P-256"}}
-		}, "ok", "Ready", "#issuer-list", "k-after"},
+		}, "ok", "Ready: Everything is in order.", "#issuer-list", "k-after"},
 	} {
 		g.change(tt.change)
 		b.Until(tt.name, func() bool { return b.One("#banner").Attribute("data-state") == tt.state })
@@ -226,10 +229,10 @@ func TestPaging(t *testing.T) {
 // verdict is an explanation in the shape of the real one.
 func verdict(allowed bool, claims object) object {
 	last := object{"step": "times", "result": "pass", "found": "exp in 4 min"}
-	v := object{"allowed": allowed, "route": "api.example.com /orders*", "claims": claims, "warnings": []string{},
+	v := object{"allowed": allowed, "verdict": map[bool]string{true: "allowed", false: "refused"}[allowed], "route": "api.example.com /orders*", "claims": claims, "warnings": []string{},
 		"headers": []object{{"name": "X-User-ID", "claim": "sub", "form": "", "value": "alice"}, {"name": "X-User-Roles", "claim": "realm_access.roles", "form": "join ,", "absent": "no such claim"}}}
 	if !allowed {
-		last = object{"step": "times", "result": "fail", "expected": "exp after now, skew 30s", "found": "exp 40 min ago"}
+		last = object{"step": "times", "result": "fail", "expected": "exp after now, skew 30s", "found": "exp 40 min ago", "hint": "does the app refresh?"}
 		v["answer"] = object{"status": 401, "code": "token_expired", "action": "refresh", "headers": object{"WWW-Authenticate": []string{`Bearer error="invalid_token"`}}, "body": `{"code":"token_expired"}`}
 	}
 	v["gates"] = []object{{"gate": "api.example.com /orders*", "mode": "enforce", "issuer": goodIssuer, "steps": []object{
@@ -276,7 +279,7 @@ func TestExplain(t *testing.T) {
 
 	b.Fill("#x-token", "another.token.here")
 	b.Click("#explain-form .primary")
-	for _, part := range []string{"Refused", "401 token_expired", "fail", "required claims", "skew 30s", "exp 40 min ago", "WWW-Authenticate", `"code": "token_expired"`, "refresh"} {
+	for _, part := range []string{"Refused", "401 token_expired", "fail", "required claims", "skew 30s", "exp 40 min ago", "WWW-Authenticate", `"code": "token_expired"`, "refresh", "to do does the app refresh?"} {
 		b.UntilText("#explain-result", part)
 	}
 	kept := b.Script(`return JSON.stringify([location.href, document.cookie, {...localStorage}, {...sessionStorage}, history.state])`).(string)

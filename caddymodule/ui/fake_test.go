@@ -31,8 +31,9 @@ type fakeGateway struct {
 	mu        sync.Mutex
 	away      bool // nothing answers
 	started   time.Time
-	ready     bool
-	reasons   []string
+	state     string // of the status
+	summary   string
+	problems  []object
 	issuers   []object
 	decisions []object
 	entries   []revocation.Entry
@@ -44,7 +45,7 @@ type fakeGateway struct {
 
 func newFakeGateway() *fakeGateway {
 	now := time.Now()
-	g := &fakeGateway{started: now.Add(-42 * time.Hour), ready: true}
+	g := &fakeGateway{started: now.Add(-42 * time.Hour), state: "ok", summary: "Everything is in order."}
 	issuer := func(name, source, location string, keys ...object) object {
 		return object{"issuer": name, "source": source, "location": location, "keys": keys, "skipped": []string{},
 			"fetched_at": now.Add(-4 * time.Minute), "age_seconds": 240, "next_refresh": now.Add(6 * time.Minute), "usable_until": now.Add(24 * time.Hour),
@@ -164,7 +165,8 @@ func (g *fakeGateway) status() object {
 		}
 		kinds[kind.String()] = n
 	}
-	return object{"time": time.Now(), "started_at": g.started, "version": "v1", "ready": g.ready, "reasons": g.reasons, "degraded": []object{},
+	return object{"time": time.Now(), "started_at": g.started, "version": "v1", "ready": g.state != "not_ready", "reasons": []string{}, "degraded": []object{},
+		"state": g.state, "summary": g.summary, "problems": g.problems,
 		"issuers": g.issuers, "decisions": g.decisions, "feed": g.feed, "streams": object{"upgraded": 3},
 		"cache":       object{"entries": 1200, "bytes": 900_000, "max_bytes": 64 << 20, "hits": 118_000, "misses": 2_400},
 		"revocations": object{"loaded": true, "done": 0, "total": 0, "by_kind": kinds, "journal": object{"path": "/var/lib/caddy/jwtgate/revocations.db", "bytes": 262_144}}}

@@ -38,12 +38,13 @@ func TestHostileText(t *testing.T) {
 		g.entries = append([]revocation.Entry{{Kind: revocation.Subject, Issuer: goodIssuer, Value: probe, Note: probe, Via: probe, By: probe,
 			RevokedAt: time.Now(), Until: time.Now().Add(time.Hour)}}, g.entries...)
 	}
-	g.reasons = []string{all}
+	g.summary, g.problems = all, []object{{"level": all, "about": all, "issuer": all, "text": all, "cause": all, "do": all}}
 	g.feed = object{"state": all, "redis": all, "outbox": 1, "stream": 0, "lag_seconds": 0, "last_answer": all, "losses": 0, "malformed": 0, "last_error": all}
 	g.observed = []object{{"route": all, "would_pass": 1, "unlisted": 0, "would_refuse": []object{{"reason": all, "code": all, "issuer": all, "client": all, "count": 1, "first_at": all, "last_at": all}}}}
 	g.answer = func(object) object {
-		return object{"allowed": false, "route": all, "warnings": probes, "claims": claims,
-			"gates":   []object{{"gate": all, "mode": all, "issuer": all, "steps": []object{{"step": all, "result": all, "expected": all, "found": all, "note": all}}}},
+		return object{"allowed": false, "verdict": all, "summary": all, "route": all, "server": all, "request": object{"method": all, "scheme": all, "host": all, "path": all},
+			"end": object{"handler": all, "upstreams": probes}, "token": object{"alg": all, "kid": all, "typ": all, "verified": false}, "warnings": probes, "claims": claims,
+			"gates":   []object{{"gate": all, "mode": all, "issuer": all, "note": all, "result": all, "reason": all, "steps": []object{{"step": all, "result": all, "expected": all, "found": all, "note": all, "hint": all}}}},
 			"headers": []object{{"name": all, "claim": all, "form": all, "value": all}},
 			"answer":  object{"status": 401, "code": all, "action": all, "headers": object{all: probes}, "body": all}}
 	}
@@ -57,7 +58,7 @@ func TestHostileText(t *testing.T) {
 	b.UntilText("#r-rows", "onfocus=")
 	b.Click("#all-reasons")
 	b.UntilText("#reasons", "<script>")
-	b.UntilText("#issuer-list", "Key id Type Algorithm Size Use Thumbprint <script>")
+	b.UntilText("#issuer-list", "Key id Type Algorithm Size Use Seen Thumbprint <script>")
 	b.Click("#r-rows button")
 	b.UntilText("#ask-text", "subject __proto__")
 	b.Click("#ask-yes")

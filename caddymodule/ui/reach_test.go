@@ -168,6 +168,9 @@ func TestAccessibleNames(t *testing.T) {
 	b.UntilText("#explain-result", "Refused")
 	b.UntilText("#o-gates", "/reports*")
 	b.Script(`document.querySelectorAll('details').forEach(d => { d.open = true })`)
+	// What is polled anew meanwhile would be another element.
+	b.Choose("#every", "0")
+	b.UntilText("#live", "stopped")
 	// An open dialog makes the rest of the page inert.
 	named := func(within string) {
 		t.Helper()

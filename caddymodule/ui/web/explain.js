@@ -1,6 +1,6 @@
 // Explaining a token. Neither the token nor what came of it is kept anywhere:
 // both go when the page is left, and some time after they were last used.
-import { $, clean, h, icon, say, state } from './dom.js';
+import { $, clean, facts, h, icon, say, state } from './dom.js';
 import { ask } from './api.js';
 import { bare } from './token.js';
 
@@ -104,29 +104,49 @@ async function explain() {
 
 const marks = { __proto__: null, pass: ['ok', 'pass'], fail: ['bad', 'fail'], skip: ['idle', 'skipped'] };
 
+// verdicts are those of the whole, and of a gate.
+const verdicts = {
+  __proto__: null,
+  allowed: ['ok', 'Allowed'],
+  anonymous: ['ok', 'Passes without a token'],
+  public: ['ok', 'Passes: a public route'],
+  preflight: ['ok', 'Passes: a preflight'],
+  observed: ['warn', 'Passes, and would be refused without observe'],
+  refused: ['bad', 'Refused'],
+  undecided: ['warn', 'Undecided'],
+  no_gate: ['warn', 'No gate on the way'],
+  not_reached: ['idle', 'Not reached'],
+};
+
 function show(a) {
-  const ungated = (a.gates || []).length === 0;
-  const failed = (a.gates || []).flatMap((g) => g.steps || []).find((s) => s.result === 'fail');
-  const kind = !a.allowed ? 'bad' : ungated || failed ? 'warn' : 'ok';
-  const word = !a.allowed ? 'Refused' : ungated ? 'Passes: no gate on this route' : failed ? 'Passes, although a check fails' : 'Allowed';
-  const why = !a.allowed && a.answer ? `${a.answer.status} ${a.answer.code || ''}` : '';
+  const [kind, word] = verdicts[a.verdict] || (a.allowed ? verdicts.allowed : verdicts.refused);
+  const why = a.answer ? `${a.answer.status} ${a.answer.code || ''}` : '';
+  const end = a.end ? [a.end.handler, ...(a.end.upstreams || [])].join(' ') : 'nobody, which Caddy answers with an empty 200';
   return [
-    h('div', { class: 'verdict ' + kind }, icon(kind), h('span', {}, word), why && h('code', {}, clean(why, 80)), h('small', {}, 'on ', clean(a.route || 'no route', 200))),
+    h('div', { class: 'verdict ' + kind }, icon(kind), h('span', {}, word), why && h('code', {}, clean(why, 80)), h('small', {}, clean(a.summary || '', 400))),
+    facts([
+      ['Request', a.request ? h('span', { class: 'mono' }, clean(`${a.request.method} ${a.request.scheme}://${a.request.host}${a.request.path}`, 300)) : null],
+      ['Route', clean(a.route || 'none', 200)],
+      ['Then', a.end === undefined ? null : h('span', { class: 'mono' }, clean(end, 300))],
+      ['Token', a.token ? clean([a.token.alg, a.token.kid && 'kid ' + a.token.kid, a.token.typ && 'typ ' + a.token.typ].filter(Boolean).join(', '), 200) + (a.token.verified ? ', its signature holds' : ', not verified') : null],
+    ], 'left'),
     (a.warnings || []).length > 0 && h('ul', {}, a.warnings.map((text) => h('li', {}, state('warn', 'Note'), ' ', clean(text, 600)))),
     ...(a.gates || []).map((g, i, all) => gate(g, i, all.length)),
-    h('div', { class: 'pair' }, a.claims && claims(a.claims), (a.headers || []).length > 0 && forwarded(a.headers), a.answer && answer(a.answer)),
+    h('div', { class: 'pair' }, a.claims && Object.keys(a.claims).length > 0 && claims(a.claims, a.token ? a.token.verified : true), (a.headers || []).length > 0 && forwarded(a.headers), a.answer && answer(a.answer)),
   ];
 }
 
 function gate(g, i, all) {
-  const about = [g.mode && g.mode !== 'enforce' ? 'mode ' + g.mode : '', g.issuer || ''].filter(Boolean).join(', ');
+  const mark = verdicts[g.result];
+  const about = [g.issuer, g.note || (g.mode && g.mode !== 'enforce' ? 'mode ' + g.mode : '')].filter(Boolean).join('; ');
   return h('div', { class: 'gate' },
-    h('h3', {}, (all > 1 ? `Gate ${i + 1} of ${all}: ` : 'Gate: ') + clean(g.gate || '-', 160) + (about ? ' (' + clean(about, 300) + ')' : '')),
+    h('h3', {}, (all > 1 ? `Gate ${i + 1} of ${all}: ` : 'Gate: ') + clean(g.gate || '-', 160)),
+    h('p', { class: 'hint' }, mark && [state(...mark), ' '], g.reason && [h('code', {}, clean(g.reason, 60)), ' '], clean(about, 400)),
     h('ol', { class: 'steps' }, (g.steps || []).map(step)));
 }
 
 function step(s) {
-  const lines = [['expected', s.expected], ['found', s.found], ['note', s.note]].filter(([, v]) => v);
+  const lines = [['expected', s.expected], ['found', s.found], ['note', s.note], ['to do', s.hint]].filter(([, v]) => v);
   return h('li', { class: s.result === 'fail' ? 'failed' : '' },
     state(...(marks[s.result] || ['idle', clean(s.result, 20)])),
     h('span', { class: 'name' }, clean(String(s.step ?? '').replaceAll('_', ' '), 60)),
@@ -137,17 +157,17 @@ function table(caption, names, rows) {
   return h('div', {}, h('table', {}, h('caption', {}, caption), h('thead', {}, h('tr', {}, names.map((n) => h('th', { scope: 'col' }, n)))), h('tbody', {}, rows)));
 }
 
-function claims(all) {
+function claims(all, verified) {
   const shown = $('x-claims').checked;
   const text = (v) => (typeof v === 'string' ? v : JSON.stringify(v));
-  return table(shown ? 'Claims of the token' : 'Claims of the token, their types', ['Claim', shown ? 'Value' : 'Type'],
+  return table('Claims' + (verified ? '' : ', not verified: anybody may have written them') + (shown ? '' : '; their types'), ['Claim', shown ? 'Value' : 'Type'],
     Object.entries(all).map(([name, value]) => h('tr', {}, h('th', { scope: 'row', class: 'mono' }, clean(name, 120)), h('td', { class: shown ? 'mono' : '' }, clean(text(value), 1000)))));
 }
 
 function forwarded(all) {
   return table('Headers that the backend gets', ['Header', 'From', 'Value'], all.map((x) => h('tr', {},
     h('th', { scope: 'row', class: 'mono' }, clean(x.name, 80)), h('td', { class: 'mono' }, clean([x.claim, x.form].filter(Boolean).join(', '), 120)),
-    h('td', { class: x.absent ? '' : 'mono' }, x.absent ? state('idle', 'absent: ' + clean(x.absent, 200)) : x.value === undefined ? h('span', { class: 'hint' }, 'a value') : clean(x.value, 1000)))));
+    h('td', { class: x.absent ? '' : 'mono' }, x.absent ? state('idle', 'absent: ' + clean(x.absent, 200)) : x.value === undefined ? h('span', { class: 'hint' }, 'present') : clean(x.value, 1000)))));
 }
 
 function answer(a) {

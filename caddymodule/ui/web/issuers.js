@@ -1,7 +1,7 @@
 // The issuers with their keys, and fetching them now.
 import { $, clean, facts, fill, h, keyed, say, state } from './dom.js';
 import { ask } from './api.js';
-import { duration, gatewayNow, when } from './clock.js';
+import { coarse, duration, gatewayNow, when } from './clock.js';
 import { sources } from './words.js';
 import { fault, plural } from './status.js';
 
@@ -35,6 +35,7 @@ function update(node, i) {
       ['Keys', plural(keys.length, 'key') + (age >= 0 && keys.length ? ', fetched ' + duration(age) + ' ago' : '')],
       ['Source', (sources[i.source] || clean(i.source, 40))],
       ['From', i.location && h('span', { class: 'mono' }, clean(i.location, 300))],
+      ['Keys at', i.keys_url && i.keys_url !== i.location && h('span', { class: 'mono' }, clean(i.keys_url, 300))],
       ['Next fetch', i.next_refresh && when(i.next_refresh)],
       ['Usable until', i.usable_until && when(i.usable_until)],
     ], 'left'),
@@ -43,10 +44,12 @@ function update(node, i) {
   const summary = keys.length ? 'Key ids: ' + keys.slice(0, 3).map((k) => clean(k.kid || 'none', 24)).join(', ') + (keys.length > 3 ? ' and ' + (keys.length - 3) + ' more' : '') : 'No keys';
   fill(node.querySelector('summary'), summary);
   fill(node.querySelector('.keys'), keys.length > 0 && h('table', {}, h('caption', { class: 'unseen' }, 'Keys of ' + clean(i.issuer, 200)),
-    h('thead', {}, h('tr', {}, ['Key id', 'Type', 'Algorithm', 'Size', 'Use', 'Thumbprint'].map((name) => h('th', { scope: 'col' }, name)))),
-    h('tbody', {}, keys.map((k) => h('tr', {}, h('th', { scope: 'row', class: 'mono' }, clean(k.kid || 'none', 120)), h('td', {}, clean(k.kty, 20)), h('td', {}, clean(k.alg || 'any', 20)),
-      h('td', {}, clean(k.crv || (k.bits ? k.bits + ' bits' : '-'), 20)), h('td', {}, clean(k.use || '-', 20)), h('td', { class: 'mono' }, clean(k.thumbprint || '-', 80)))))));
+    h('thead', {}, h('tr', {}, ['Key id', 'Type', 'Algorithm', 'Size', 'Use', 'Seen', 'Thumbprint'].map((name) => h('th', { scope: 'col' }, name)))),
+    h('tbody', {}, keys.map((k) => h('tr', {}, h('th', { scope: 'row', class: 'mono' }, clean(k.kid || 'none', 120)), h('td', {}, clean(k.kty, 20)), h('td', {}, clean(k.alg || 'any', 60)),
+      h('td', {}, clean(k.crv || (k.bits ? k.bits + ' bits' : '-'), 20)), h('td', {}, clean(k.use || '-', 20)), h('td', {}, k.seen_at ? when(k.seen_at, coarse) : '-'), h('td', { class: 'mono' }, clean(k.thumbprint || '-', 80)))))));
 }
+
+const named = (prefix, kids) => (kids?.length ? prefix + kids.slice(0, 10).map((k) => clean(k, 80)).join(', ') : '');
 
 // refresh fetches keys now: of one issuer, or of all for ''.
 export async function refresh(issuer, button, again) {
@@ -57,7 +60,7 @@ export async function refresh(issuer, button, again) {
     const answer = await ask('POST', issuer ? 'refresh/' + encodeURIComponent(issuer) : 'refresh');
     const list = answer?.issuers || [];
     said.replaceChildren(h('ul', {}, list.map((i) => h('li', {}, state(i.ok ? 'ok' : 'bad', i.ok ? 'Fetched' : 'Failed'), ' ',
-      clean(i.issuer, 300) + ': ' + (i.ok ? plural(i.keys, 'key') + (i.changed ? ', changed' : ', unchanged') : clean(i.error, 600))))));
+      clean(i.issuer, 300) + ': ' + (i.ok ? plural(i.keys, 'key') + (i.changed ? ', changed' + named(', new: ', i.added) + named(', gone: ', i.withdrawn) : ', unchanged') : clean(i.error, 600))))));
     if (list.length === 0) say(said, 'idle', 'There was nothing to fetch.');
   } catch (e) {
     say(said, 'bad', e.message);

@@ -3,7 +3,7 @@ import { $, clean, fill, say, state } from './dom.js';
 import { ask, Problem } from './api.js';
 import * as chart from './chart.js';
 import { duration, setGatewayTime } from './clock.js';
-import { banner, judge, reasonTable, side, tiles } from './status.js';
+import { banner, judgement, reasonTable, side, tiles } from './status.js';
 import { issuers, refresh } from './issuers.js';
 import { prepareConfirm } from './dialog.js';
 import { prepareExplain } from './explain.js';
@@ -65,8 +65,8 @@ function answered(s) {
   last = s;
   lastAt = Date.now();
   document.body.classList.remove('away');
-  const { kind, headline, lines } = judge(s);
-  banner(kind, headline, lines);
+  const { kind, headline, problems } = judgement(s);
+  banner(kind, headline, problems);
   render();
 }
 

@@ -4,48 +4,38 @@ import { $, clean, facts, fill, h, icon, keyed, state } from './dom.js';
 import { bytes, coarse, count, duration, gatewayNow, when } from './clock.js';
 import { faults, kinds, meanings, passes, reasons, results } from './words.js';
 
-// banner shows what is wrong. Nothing in it changes by itself: it is read out.
-export function banner(kind, headline, lines) {
+// banner shows what is wrong; problems are texts, or as the gateway tells them.
+// Nothing in it changes by itself: it is read out.
+export function banner(kind, headline, problems) {
   const node = $('banner');
   node.dataset.state = kind;
   fill(node, h('p', { class: 'headline' }, icon(kind), h('span', {}, headline)),
-    lines.length > 0 && h('ul', {}, lines.map((line) => h('li', {}, clean(line, 600)))));
+    problems.length > 0 && h('ul', {}, problems.map((p) => h('li', {}, typeof p === 'string' ? clean(p, 600) : problem(p)))));
 }
 
-// because is the last error of an issuer, which may begin with its name.
-function because(i) {
-  if (!i?.last_error) return '';
-  return ': ' + (i.last_error.startsWith(i.issuer + ': ') ? i.last_error.slice(i.issuer.length + 2) : i.last_error);
+function problem(p) {
+  return [state(p.level === 'error' ? 'bad' : 'warn', p.level === 'error' ? 'Error' : 'Warning'), ' ',
+    p.issuer && h('strong', {}, clean(p.issuer, 200) + ': '), clean(p.text, 400),
+    p.cause && h('span', { class: 'line' }, 'Seen: ', h('span', { class: 'mono' }, clean(p.cause, 600))),
+    p.do && h('span', { class: 'line' }, clean(p.do, 600))];
 }
 
 export const plural = (n, one, many = one + 's') => count(n) + ' ' + (n === 1 ? one : many);
 
-// judge says what an operator has to know, the worst first.
-export function judge(s) {
-  const bad = [...(s.reasons || [])];
-  const warn = [];
-  const named = new Set();
-  for (const d of s.degraded || []) {
-    named.add(d.issuer);
-    const i = (s.issuers || []).find((x) => x.issuer === d.issuer);
-    warn.push(`${d.issuer}: no usable keys, its tokens are answered with 503 (${d.reason})${because(i)}`);
-  }
-  for (const i of s.issuers || []) {
-    if (named.has(i.issuer)) continue;
-    if (!i.usable) warn.push(`${i.issuer}: no usable keys${because(i)}`);
-    else if (i.stale) warn.push(`${i.issuer}: works with its last good keys${because(i)}`);
-    else if (i.last_error) warn.push(`${i.issuer}: the last fetch failed${because(i)}`);
-    for (const skipped of i.skipped || []) warn.push(`${i.issuer}: a key is not used: ${skipped}`);
-  }
-  const feed = s.feed;
-  if (feed && feed.state !== 'fresh') warn.push(`The feed from other gateways is ${feed.state}${feed.last_error ? ': ' + feed.last_error : ''}`);
-  else if (feed?.last_error) warn.push(`Redis: ${feed.last_error}`);
-  if (feed?.outbox > 0) warn.push('Revocations of this gateway wait to be told to the others.');
-  if (s.revocations && !s.revocations.journal) warn.push('The revocation list is in memory only: a restart forgets it (journal off).');
-  if (!s.ready) return { kind: 'bad', headline: 'Not ready: load balancers are told to go elsewhere', lines: [...bad, ...warn] };
-  if (warn.length) return { kind: 'warn', headline: 'Ready, but look at this', lines: warn };
-  const n = (s.issuers || []).length;
-  return { kind: 'ok', headline: 'Ready', lines: [n ? `Keys of ${n === 1 ? 'the issuer' : 'all ' + n + ' issuers'} are usable, and the revocation list is loaded.` : 'No issuer is configured.'] };
+// states are those of the gateway: which shape, and how it is put.
+const states = {
+  __proto__: null,
+  ok: ['ok', 'Ready'],
+  warning: ['warn', 'Ready, with a warning'],
+  degraded: ['bad', 'Degraded'],
+  not_ready: ['bad', 'Not ready'],
+};
+
+// judgement is the banner of a status.
+export function judgement(s) {
+  const [kind, word] = states[s.state] || (s.ready ? states.ok : states.not_ready);
+  const known = s.problems || [];
+  return { kind, headline: word + (s.summary ? ': ' + clean(s.summary, 200) : ''), problems: known.length > 0 ? known : s.ready ? [] : s.reasons || [] };
 }
 
 const sum = (list, of) => list.reduce((n, d) => n + (of(d) || 0), 0);
@@ -63,6 +53,7 @@ export function tiles(s) {
   const inForce = sum(Object.values(kindsOf), (n) => n);
   const cache = s.cache;
   const lookups = cache ? cache.hits + cache.misses : 0;
+  const open = (s.streams?.upgraded || 0) + (s.streams?.events || 0);
   const tile = (name, big, sub) => h('div', {}, h('dt', {}, name), h('dd', { class: 'big' }, big), h('dd', { class: 'sub' }, sub));
   fill($('tiles'),
     tile('Passed, 5 minutes', count(sum(passed, (d) => d.last_5m)), count(sum(passed, (d) => d.last_1m)) + ' in the last minute'),
@@ -71,7 +62,7 @@ export function tiles(s) {
     tile('Issuers with keys', usable + ' of ' + issuers.length, issuers.length ? 'oldest set ' + duration(oldest) : ''),
     tile('Revocations', count(inForce), Object.entries(kindsOf).filter(([, n]) => n).map(([k, n]) => count(n) + ' ' + k).join(', ') || 'none in force'),
     tile('Cache hits', lookups ? ((100 * cache.hits) / lookups).toFixed(1) + ' %' : '-', cache ? 'of ' + count(lookups) + ' look-ups' : 'the cache is off'),
-    tile('Running for', s.started_at ? duration((gatewayNow() - Date.parse(s.started_at)) / 1000) : '-', s.streams?.upgraded ? plural(s.streams.upgraded, 'open stream') : 'no open streams'));
+    tile('Running for', s.started_at ? duration((gatewayNow() - Date.parse(s.started_at)) / 1000) : '-', open > 0 ? plural(open, 'open stream') : 'no open streams'));
 }
 
 export function reasonTable(s) {
@@ -111,10 +102,12 @@ export function side(s) {
   const list = s.revocations || {};
   const loading = list.loaded === false;
   fill($('list-facts'), facts([
-    ['State', loading ? state('bad', list.total ? `loading, ${count(list.done)} of ${count(list.total)}` : 'loading') : state('ok', 'loaded')],
+    ['State', list.error ? state('bad', 'cannot be read') : loading ? state('bad', list.total ? `loading, ${count(list.done)} of ${count(list.total)}` : 'loading') : state('ok', 'loaded')],
     ...Object.keys(kinds).map((k) => [k, count(list.by_kind?.[k])]),
+    ['Undone', list.undone ? count(list.undone) : null],
     ['Journal', list.journal ? bytes(list.journal.bytes) : state('warn', 'off: in memory only')],
-  ]), list.journal?.path && h('p', { class: 'hint mono' }, clean(list.journal.path)));
+    ['Not on disk yet', list.journal?.not_durable ? state('bad', count(list.journal.not_durable)) : null],
+  ]), list.error && fault('', list.error), list.journal?.error && fault('', list.journal.error), list.journal?.path && h('p', { class: 'hint mono' }, clean(list.journal.path)));
 
   const feed = s.feed;
   const word = { __proto__: null, fresh: ['ok', 'fresh'], starting: ['warn', 'starting'], stale: ['bad', 'stale'] };
@@ -123,6 +116,7 @@ export function side(s) {
     ['Redis', clean(feed.redis, 120)],
     ['Lag', feed.lag_seconds !== undefined && feed.lag_seconds !== null ? (feed.lag_seconds < 1 ? Math.round(feed.lag_seconds * 1000) + ' ms' : duration(feed.lag_seconds)) : null],
     ['Last answer', feed.last_answer ? when(feed.last_answer) : null],
+    ['While stale', feed.on_stale === 'allow' ? 'allows' : feed.on_stale === 'deny' ? 'refuses with 503' : null],
     ['Waiting to be told', feed.outbox > 0 ? state('warn', count(feed.outbox)) : '0'],
     ['In the stream', feed.stream === undefined || feed.stream === null ? null : count(feed.stream)],
     ['Losses put back', feed.losses > 0 ? state('warn', count(feed.losses)) : null],

@@ -81,7 +81,7 @@ export const kinds = {
 
 export const faults = {
   __proto__: null,
-  dns: 'DNS', tls: 'TLS', timeout: 'Timeout', network: 'Network', status: 'HTTP status', content: 'Content', issuer_mismatch: 'Another issuer',
+  dns: 'DNS', tls: 'TLS', timeout: 'Timeout', network: 'Network', status: 'HTTP status', content: 'Content', issuer_mismatch: 'Another issuer', file: 'File',
 };
 
 export const sources = {
