@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -64,15 +63,6 @@ func (r *observerRegistry) report(now time.Time) *observeReport {
 		report.Gates = append(report.Gates, g)
 	}
 	slices.SortStableFunc(report.Gates, func(a, b observeGate) int { return cmp.Compare(a.Route, b.Route) })
-	// Several gates may stand on one route.
-	for i, n := 1, 1; i < len(report.Gates); i++ {
-		if report.Gates[i].Route != report.Gates[i-n].Route {
-			n = 1
-			continue
-		}
-		n++
-		report.Gates[i].Route += fmt.Sprintf(" (%d)", n)
-	}
 	return report
 }
 

@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"cmp"
 	"net/http"
-	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -83,9 +82,10 @@ type cacheStatus struct {
 	Misses   uint64 `json:"misses"`
 }
 
-// streamStatus counts what lives longer than a request.
+// streamStatus counts what passed a gate and is still open.
 type streamStatus struct {
-	Upgraded int64 `json:"upgraded"`
+	Upgraded int64 `json:"upgraded"` // WebSockets and the like
+	Events   int64 `json:"events"`   // text/event-stream
 }
 
 // decisionStatus is one series of jwtgate_decisions_total. The last minutes may
@@ -128,10 +128,6 @@ func (s *appState) about() statusSources {
 // startedAt is about when the process started.
 var startedAt = time.Now()
 
-// openStreams counts the upgraded connections that gates let through and that
-// are open.
-var openStreams = func() int64 { return 0 }
-
 // adminStatus tells how the gateway does.
 func adminStatus(v *adminView, w http.ResponseWriter, _ *http.Request, _ []byte) error {
 	writeAdminJSON(w, "application/json", http.StatusOK, v.status())
@@ -146,7 +142,7 @@ func (v *adminView) status() *gatewayStatus {
 		Time: now.UTC(), StartedAt: startedAt.UTC(), Version: buildVersion(), Caddy: caddys,
 		Ready: ready.Ready, Reasons: orEmpty(ready.Reasons), Degraded: orEmpty(ready.Degraded),
 		Issuers: []issuerStatus{}, Revocations: v.revocationStatus(), Feed: v.feedStatus(now),
-		Streams: streamStatus{openStreams()}, Decisions: v.decisionStatus(),
+		Streams: streamStatus{streams[upgraded].Load(), streams[events].Load()}, Decisions: v.decisionStatus(),
 	}
 	seen := make(map[*jwks.Source]bool)
 	for _, t := range v.issuers {
@@ -258,12 +254,12 @@ func orEmpty[T any](list []T) []T {
 	return list
 }
 
-// redisAddress returns where a feed that has not begun yet will connect to,
+// address returns where a feed that has not begun yet will connect to,
 // without credentials.
 func (s *redisSettings) address() string {
 	var hosts []string
 	for _, u := range s.urls {
-		hosts = append(hosts, cmp.Or(u.Host, (&url.URL{Path: u.Path}).Path))
+		hosts = append(hosts, cmp.Or(u.Host, u.Path))
 	}
-	return strings.Join(hosts, ",")
+	return strings.Join(hosts, " ")
 }

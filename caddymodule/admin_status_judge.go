@@ -65,12 +65,12 @@ func (s *gatewayStatus) judge() {
 	}
 	switch {
 	case !s.Ready:
-		s.State, s.Summary = stateNotReady, "Not ready: every request with a token is answered with 503."
+		s.State, s.Summary = stateNotReady, "Every request with a token is answered with 503."
 	case unusable > 0:
 		s.State = stateDegraded
-		s.Summary = fmt.Sprintf("Degraded: tokens of %d of %s are answered with 503.", unusable, plural(len(s.Issuers), "key source"))
+		s.Summary = fmt.Sprintf("Tokens of %d of %s are answered with 503.", unusable, plural(len(s.Issuers), "issuer"))
 	case len(errs) > 0:
-		s.State, s.Summary = stateDegraded, fmt.Sprintf("Degraded: requests are decided, but %s wrong.", areIs(len(errs)))
+		s.State, s.Summary = stateDegraded, fmt.Sprintf("Requests are decided, but %s wrong.", areIs(len(errs)))
 	case len(warnings) > 0:
 		s.State, s.Summary = stateWarning, fmt.Sprintf("In order, with %s.", plural(len(warnings), "warning"))
 	default:
@@ -128,7 +128,7 @@ func (s *gatewayStatus) judgeFeed() {
 	}
 	waits := ""
 	if f.Outbox > 0 {
-		waits = fmt.Sprintf(" %s here and wait for it.", plural(f.Outbox, "change"))
+		waits = fmt.Sprintf(" Waiting here for it: %s.", plural(f.Outbox, "change"))
 	}
 	do := "Is Redis running at " + f.Redis + ", and does it let this machine in? It is asked again by itself." + waits
 	switch {
@@ -158,6 +158,8 @@ func (s *gatewayStatus) judgeIssuer(i *issuerStatus) {
 		p.Level, p.Text = levelError, "No usable keys: none were ever obtained. Tokens of this issuer are answered with 503."
 	case i.LastError != "" && onlySecret(i):
 		p.Level, p.Text = levelError, "Its public keys cannot be fetched; only tokens made with the secret can be verified."
+	case onlySecret(i):
+		p.Level, p.Text = levelWarning, "Its public keys are being fetched for the first time; until then only tokens made with the secret can be verified."
 	case i.LastError != "" && (i.Source == "jwks_file" || i.Source == "pem_file"):
 		p.Level, p.Text = levelWarning, "The key file cannot be used; the keys of its last good content stay in use, until a restart."
 	case i.LastError != "":
@@ -201,12 +203,12 @@ func adviceFor(i *issuerStatus) string {
 		}
 	}
 	const again = " `caddy jwtgate refresh` asks again at once."
-	try := " Try from this machine: curl -v " + i.Location + " ."
+	try := " Try from this machine: `curl -v " + i.Location + "`."
 	switch i.LastErrorFor {
 	case "dns":
-		return "Is the host name in the issuer's block right? Does this machine resolve it: getent hosts " + host + " ." + again
+		return "Is the host name in the issuer's block right? Does this machine resolve it: `getent hosts " + host + "`." + again
 	case "tls":
-		return "Look at the certificate: openssl s_client -connect " + address + " . For a certificate authority of your own write `tls_ca FILE` into the issuer's block." + again
+		return "Look at the certificate: `openssl s_client -connect " + address + "`. For a certificate authority of your own write `tls_ca FILE` into the issuer's block." + again
 	case "timeout":
 		return "Does a firewall or proxy swallow it?" + try + " For a slow issuer raise `timeout`." + again
 	case "network":

@@ -113,7 +113,7 @@ func TestStatusNamesWhatIsWrong(t *testing.T) {
 	mismatch := issuertest.New(t)
 	mismatch.DiscoverAs("https://other.example")
 	issuers := []struct{ issuer, more, kind, words string }{
-		{"https://no-such-host.invalid", "", "dns", "DNS: no such host no-such-host.invalid"},
+		{"https://no-such-host.invalid", "", "dns", "host no-such-host.invalid"},
 		{tlsServer, "", "tls", "TLS: x509: certificate signed by unknown authority"},
 		{"http://127.0.0.1:1", "", "network", "connection refused"},
 		{broken(issuertest.ServerError), "", "status", "answered status 500"},
@@ -141,7 +141,7 @@ func TestStatusNamesWhatIsWrong(t *testing.T) {
 		t.Errorf("%s %+v", s.State, s.Degraded)
 	}
 	out, _, err := g.run("", "status")
-	if cli.Code(err) != cli.Refused || !strings.HasPrefix(out, "DEGRADED  Degraded: tokens of 7 of 8 key sources are answered with 503.\n") {
+	if cli.Code(err) != cli.Refused || !strings.HasPrefix(out, "DEGRADED  Tokens of 7 of 8 issuers are answered with 503.\n") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	for _, want := range issuers {
@@ -176,7 +176,7 @@ func TestStatusOfFilesAndSecrets(t *testing.T) {
 		{"issuer": "secret", "audience": ["api"], "secret": {"value": %q}},
 		{"issuer": %q, "audience": ["api"], "jwks": %q, "secret": {"value": %q}}], "revocation": {"journal": "off"}}`,
 		file, secret, g.iss.URL(), g.iss.KeysURL()+"?key="+"topsecret", secret), fmt.Sprintf(`{"handler": "jwtgate", "issuers": [{"issuer": "files", "audience": ["other"], "jwks_file": %q, "skew": "10s"}]}, {"handler": "jwtgate"},`, file))
-	g.ready()
+	eventually(t, "the keys beside a secret", func() bool { return g.iss.KeyRequests() > 0 && len(g.statusOf().Issuers[1].Keys) == 2 })
 	raw := g.admin("GET", "/jwtgate/status", "", nil).Body
 	for _, hidden := range []string{secret, "topsecret", "HS256", "HS512"} {
 		if strings.Contains(raw, hidden) {

@@ -182,7 +182,10 @@ func (s *gatewayStatus) printParts(b *bytes.Buffer) {
 		if f.LastAnswer != nil {
 			answer = "read to its end " + shortSpan(s.Time.Sub(*f.LastAnswer)) + " ago"
 		}
-		line("feed", "%s, %s, %s, %s waiting, lag %s", strings.ToUpper(f.State), graphic(f.Redis), answer, thousands(uint64(f.Outbox)), lag(f.LagSeconds))
+		if f.LagSeconds > 0 {
+			answer += ", lag " + lag(f.LagSeconds)
+		}
+		line("feed", "%s, %s, %s, %s waiting", strings.ToUpper(f.State), graphic(f.Redis), answer, thousands(uint64(f.Outbox)))
 	} else {
 		line("feed", "none: this gateway is alone")
 	}
@@ -195,8 +198,8 @@ func (s *gatewayStatus) printParts(b *bytes.Buffer) {
 	} else {
 		line("cache", "off: every request costs a signature check")
 	}
-	if s.Streams.Upgraded > 0 {
-		line("streams", "%s upgraded connections are open", thousands(uint64(s.Streams.Upgraded)))
+	if st := s.Streams; st.Upgraded+st.Events > 0 {
+		line("streams", "%s upgraded and %s of events are open; neither exp nor a revocation ends them", thousands(uint64(st.Upgraded)), thousands(uint64(st.Events)))
 	}
 	line("process", "jwtgate %s, Caddy %s, up %s, at %s", graphic(s.Version), graphic(s.Caddy), shortSpan(s.Time.Sub(s.StartedAt)), s.Time.Format(time.RFC3339))
 	_ = table.Flush()

@@ -58,9 +58,9 @@ func awaitsContinue(r *http.Request) bool {
 
 // observe counts and logs a refusal that does not happen. Identity and headers
 // that earlier gates left stay.
-func (h *Handler) observe(r *http.Request, st *requestState, cred credential, issuer string, refused *token.Refusal) {
+func (h *Handler) observe(r *http.Request, st *requestState, cred credential, issuer, client string, refused *token.Refusal) {
 	st.reason = refused.Reason
 	h.run.decided(st, "observe", refused.Reason, issuer)
-	h.run.observed.refuse(refused.Reason, issuer, st.client)
+	h.run.observed.refuse(refused.Reason, issuer, client)
 	h.logRefusal("request would be refused", r, cred, issuer, refused)
 }

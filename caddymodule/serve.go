@@ -47,10 +47,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 
 	var id *gate.Identity
-	var issuer string
-	st.client = ""
+	var issuer, client string
 	if refused == nil {
-		id, issuer, refused = h.check(r, st, cred)
+		id, issuer, client, refused = h.check(r, st, cred)
 	}
 	if refused != nil && !h.Observe {
 		return h.refuse(w, r, st, cred, issuer, refused)
@@ -59,7 +58,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		if cred.token == "" && refused.Reason != token.TokenMissing {
 			st.spoiled, st.spoiledBy = refused, run.sources
 		}
-		h.observe(r, st, cred, issuer, refused)
+		h.observe(r, st, cred, issuer, client, refused)
 	} else {
 		run.decided(st, "allow", token.ReasonNone, issuer)
 		run.observed.pass()
@@ -120,25 +119,26 @@ func (h *Handler) reads(source *TokenSource) bool {
 	return false
 }
 
-// check asks the gate. What is neither an identity nor a refusal refuses.
-func (h *Handler) check(r *http.Request, st *requestState, cred credential) (*gate.Identity, string, *token.Refusal) {
+// check asks the gate. What is neither an identity nor a refusal refuses. client
+// is who asked for the token, if this gate observes and the signature held.
+func (h *Handler) check(r *http.Request, st *requestState, cred credential) (id *gate.Identity, issuer, client string, refused *token.Refusal) {
 	var opts gate.Options
 	if st.logout != nil {
 		opts.AllowExpired = st.logout.AllowExpired
 	}
 	if h.run.observed != nil {
-		opts.Client = &st.client
+		opts.Client = &client
 	}
 	st.view = requestView{r: r}
 	id, issuer, err := h.run.gate.Check(r.Context(), cred.token, &st.view, opts)
 	if err == nil && id != nil {
-		return id, issuer, nil
+		return id, issuer, client, nil
 	}
 	refused, ok := err.(*token.Refusal) //nolint:errorlint // the way without allocation
 	if ok && refused != nil || errors.As(err, &refused) && refused != nil {
-		return nil, issuer, refused
+		return nil, issuer, client, refused
 	}
-	return nil, issuer, &token.Refusal{Reason: token.TokenMalformed, Err: err}
+	return nil, issuer, client, &token.Refusal{Reason: token.TokenMalformed, Err: err}
 }
 
 // forward sets the headers for the backend. Handlers behind us edit values in

@@ -25,9 +25,6 @@ type requestState struct {
 	id *gate.Identity
 	// reason is why the last gate refused, or would have; ReasonNone otherwise.
 	reason token.Reason
-	// client is who asked for the token that a gate judged last, if that gate
-	// observes and the signature held; whatever else was wrong with it.
-	client string
 	// gated says that some gate saw the request.
 	gated bool
 	// hideUser keeps the user id out of the access log.

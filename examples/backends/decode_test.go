@@ -1,12 +1,14 @@
 package backends
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -28,6 +30,7 @@ var decoders = [][2]decoder{
 	{{"Node", "decodeURIComponent(value)", inNode}, {"Node", "unescape(value)", inNode}},
 	{{"Node", "querystring.unescape(value)", inNode}, {"Node", `new URLSearchParams("v=" + value).get("v")`, inNode}},
 	{{"PHP", "rawurldecode($value)", inPHP}, {"PHP", "urldecode($value)", inPHP}},
+	{{"Java", `URLDecoder.decode(value.replace("+", "%2B"), UTF_8)`, inJava}, {"Java", "URLDecoder.decode(value, UTF_8)", inJava}},
 }
 
 func inGo(decode func(string) (string, error)) func(*testing.T, string, string) string {
@@ -59,6 +62,41 @@ func inNode(t *testing.T, expression, input string) string {
 func inPHP(t *testing.T, expression, input string) string {
 	return program(t, input, require(t, "php", "php-cli"), "-r",
 		"echo json_encode(array_map(function ($value) { return "+expression+"; }, json_decode(stream_get_contents(STDIN))), JSON_THROW_ON_ERROR);")
+}
+
+// inJava passes the strings as arguments, for want of JSON in the JDK.
+func inJava(t *testing.T, expression, input string) string {
+	var values []string
+	if err := json.Unmarshal([]byte(input), &values); err != nil {
+		t.Fatal(err)
+	}
+	source := filepath.Join(t.TempDir(), "Decode.java")
+	if err := os.WriteFile(source, []byte(`import static java.nio.charset.StandardCharsets.UTF_8;
+import java.net.URLDecoder;
+import java.util.Base64;
+
+class Decode {
+	public static void main(String[] values) {
+		for (String value : values) {
+			System.out.println(Base64.getEncoder().encodeToString(`+expression+`.getBytes(UTF_8)));
+		}
+	}
+}
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	require(t, "javac", "default-jdk-headless")
+	out := program(t, "", require(t, "java", "default-jdk-headless"), append([]string{source}, values...)...)
+	var decoded []string
+	for line := range strings.Lines(out) {
+		value, err := base64.StdEncoding.DecodeString(strings.TrimSpace(line))
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		decoded = append(decoded, string(value))
+	}
+	all, _ := json.Marshal(decoded)
+	return string(all)
 }
 
 func program(t *testing.T, input, name string, args ...string) string {

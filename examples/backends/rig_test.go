@@ -121,7 +121,7 @@ type gateway struct {
 	log    *output
 }
 
-// startGateway runs a Caddyfile in front of the API at api.
+// startGateway runs a Caddyfile in front of the API at api, with all its logs.
 func startGateway(t *testing.T, caddyfile, api string, env ...string) *gateway {
 	t.Helper()
 	exe, err := os.Executable()
@@ -130,11 +130,19 @@ func startGateway(t *testing.T, caddyfile, api string, env ...string) *gateway {
 	}
 	g := &gateway{t: t, issuer: issuertest.New(t, "ES256"), addr: freeAddress(t)}
 	data := t.TempDir()
+	text, err := os.ReadFile(caddyfile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loud := filepath.Join(data, "Caddyfile")
+	if err := os.WriteFile(loud, []byte(strings.Replace(string(text), "\n{\n", "\n{\n\tdebug\n", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	g.log = start(t, ".", append([]string{
 		runMain + "=1", "XDG_DATA_HOME=" + data, "XDG_CONFIG_HOME=" + data,
 		"JWTGATE_ADMIN=off", "JWTGATE_SITE=http://" + g.addr, "JWTGATE_ISSUER=" + g.issuer.URL(), "JWTGATE_AUDIENCE=" + issuertest.Audience,
 		"API=" + api, "GATEWAY_SECRET=" + secret,
-	}, env...), exe, "run", "--adapter", "caddyfile", "--config", caddyfile)
+	}, env...), exe, "run", "--adapter", "caddyfile", "--config", loud)
 	listens(t, g.addr, g.log)
 	// 503 until the keys are there.
 	token := g.issuer.Sign(nil)

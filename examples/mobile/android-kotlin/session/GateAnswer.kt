@@ -6,7 +6,7 @@ import org.json.JSONException
 import org.json.JSONObject
 
 /** What an answer of the gate asks for; see docs/mobile.md. */
-enum class Action { REFRESH, LOGIN, RETRY, NONE }
+enum class Action(val word: String) { REFRESH("refresh"), LOGIN("login"), RETRY("retry"), NONE("none") }
 
 /** @property wait milliseconds to wait before [Action.RETRY] */
 class GateAnswer(val action: Action, val code: String, val wait: Long) {
@@ -24,7 +24,7 @@ class GateAnswer(val action: Action, val code: String, val wait: Long) {
             if (response.header("Content-Type")?.startsWith("application/problem+json") != true) return null
             return try {
                 val body = JSONObject(response.peekBody(MAX_BODY).string())
-                val action = Action.values().find { it.name.toLowerCase() == body.optString("action") }
+                val action = Action.values().find { it.word == body.optString("action") }
                 if (action == null) null else GateAnswer(action, body.optString("code"), wait)
             } catch (e: JSONException) {
                 null

@@ -111,27 +111,30 @@ class Session(private val options: Options) {
     internal fun over(attempt: Attempt) = lock.withLock { login !== attempt.login }
 
     /** The access token to send, refreshed if need be. */
-    internal fun usable(attempt: Attempt): String = lock.withLock {
-        val login = attempt.login
-        while (true) {
-            check(attempt)
-            val now = clock.elapsed()
-            val left = left(login.tokens)
-            val margin = if (login.tokens.life > 0) min(options.margin, login.tokens.life / 3) else options.margin
-            // Still good: nobody waits for a slow issuer.
-            val good = !login.stale && left > min(1_000, margin / 2)
-            if (good && left <= margin && now >= login.notBefore) refresh(login)
-            if (good) {
-                attempt.token = login.tokens.access
-                return attempt.token
+    internal fun usable(attempt: Attempt): String {
+        lock.lock()
+        try {
+            val login = attempt.login
+            while (true) {
+                check(attempt)
+                val now = clock.elapsed()
+                val left = left(login.tokens)
+                val margin = if (login.tokens.life > 0) min(options.margin, login.tokens.life / 3) else options.margin
+                // Still good: nobody waits for a slow issuer.
+                val good = !login.stale && left > min(1_000, margin / 2)
+                if (good && left <= margin && now >= login.notBefore) refresh(login)
+                if (good) {
+                    attempt.token = login.tokens.access
+                    return attempt.token
+                }
+                if (now >= attempt.deadline || login.notBefore > attempt.deadline) throw SessionUnavailableException()
+                if (now >= login.notBefore) refresh(login)
+                val until = if (login.refreshing) attempt.deadline else login.notBefore
+                changed.await(min(POLL, max(1, until - now)), TimeUnit.MILLISECONDS)
             }
-            if (now >= attempt.deadline || login.notBefore > attempt.deadline) throw SessionUnavailableException()
-            if (now >= login.notBefore) refresh(login)
-            val until = if (login.refreshing) attempt.deadline else login.notBefore
-            changed.await(min(POLL, max(1, until - now)), TimeUnit.MILLISECONDS)
+        } finally {
+            lock.unlock()
         }
-        @Suppress("UNREACHABLE_CODE")
-        error("unreachable")
     }
 
     /** Draws the conclusions from an answer, and says whether to repeat the request. */
@@ -165,17 +168,20 @@ class Session(private val options: Options) {
     }
 
     /** Waits; false at once if the call has not so much patience left. */
-    internal fun pause(attempt: Attempt, ms: Long): Boolean = lock.withLock {
-        val end = clock.elapsed() + ms
-        if (end > attempt.deadline) return false
-        while (true) {
-            check(attempt)
-            val left = end - clock.elapsed()
-            if (left <= 0) return true
-            changed.await(min(POLL, left), TimeUnit.MILLISECONDS)
+    internal fun pause(attempt: Attempt, ms: Long): Boolean {
+        lock.lock()
+        try {
+            val end = clock.elapsed() + ms
+            if (end > attempt.deadline) return false
+            while (true) {
+                check(attempt)
+                val left = end - clock.elapsed()
+                if (left <= 0) return true
+                changed.await(min(POLL, left), TimeUnit.MILLISECONDS)
+            }
+        } finally {
+            lock.unlock()
         }
-        @Suppress("UNREACHABLE_CODE")
-        error("unreachable")
     }
 
     private fun check(attempt: Attempt) {

@@ -35,8 +35,6 @@ internal class SessionInterceptor(private val session: Session) : Interceptor {
         } finally {
             session.finish(attempt)
         }
-        @Suppress("UNREACHABLE_CODE")
-        error("unreachable")
     }
 
     /** Null if the network failed, the request may be sent again, and it is time to. */
