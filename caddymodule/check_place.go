@@ -100,16 +100,17 @@ func (n *caddyNode) allTokens() []caddyfile.Token {
 	if !n.block {
 		return tokens
 	}
-	last := tokens[len(tokens)-1]
-	last.Text = "{"
-	tokens = append(tokens, last)
+	mark := func(text string, lines int) {
+		last := tokens[len(tokens)-1]
+		tokens = append(tokens, caddyfile.Token{File: last.File, Line: last.Line + lines, Text: text})
+	}
+	mark("{", 0)
 	for _, c := range n.children {
 		tokens = append(tokens, c.allTokens()...)
 	}
-	end := tokens[len(tokens)-1]
-	end.Text = "}"
-	end.Line++
-	return append(tokens, end)
+	// A value of several lines ends below the line that it begins on.
+	mark("}", 1+strings.Count(tokens[len(tokens)-1].Text, "\n"))
+	return tokens
 }
 
 // node is the place of a directive, or of the whole file when it is not known.

@@ -122,8 +122,8 @@ func TestLoadOfflineErrors(t *testing.T) {
 	for _, test := range []struct{ name, file, text, want string }{
 		{"a word that is none", "Caddyfile", ":80 {\n\tjwtgate {\n\t\tisuer x\n\t}\n}\n", "Caddyfile:3"},
 		{"what provisioning refuses", "Caddyfile", ":80 {\n\tjwtgate {\n\t\tissuer https://id.example\n\t}\n}\n", "no audience"},
-		{"broken JSON", "caddy.json", "{\n\"apps\": {,}}\n", "caddy.json: line 2"},
-		{"JSON of another kind", "caddy.json", "[]\n", "caddy.json: line 1"},
+		{"broken JSON", "caddy.json", "{\n\"apps\": {,}}\n", "caddy.json:2: "},
+		{"JSON of another kind", "caddy.json", "[]\n", "caddy.json:1: "},
 		{"an unknown module", "caddy.json", `{"apps":{"http":{"servers":{"a":{"routes":[{"handle":[{"handler":"nonesuch"}]}]}}}}}`, "nonesuch"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
