@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -189,7 +190,9 @@ func (f *explainFlags) explain(ctx context.Context, o *explainOrder) (x *explana
 	if asked != nil {
 		x.Warnings = append(x.Warnings, "the issuer does not answer: "+asked.Error())
 	}
-	x.Warnings = append(x.Warnings, loaded.warnings...)
+	for _, w := range loaded.warnings {
+		x.Warnings = append(x.Warnings, fmt.Sprintf("%s:%d: %s", cmp.Or(w.File, loaded.file), w.Line, w.Message))
+	}
 	return x, asked, nil
 }
 
