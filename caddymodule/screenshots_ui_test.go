@@ -82,7 +82,7 @@ func TestScreenshots(t *testing.T) {
 	b.UntilText("#banner", "Degraded")
 	b.Choose("#span", "300")
 	random := rand.New(rand.NewPCG(1, 2))
-	for end, burst := time.Now().Add(4*time.Minute), 0; time.Now().Before(end); burst++ {
+	for end, burst := time.Now().Add(3*time.Minute), 0; time.Now().Before(end); burst++ {
 		for range 12 + random.IntN(14) + burst/4%9 {
 			n := random.IntN(1000)
 			for _, k := range kinds {
@@ -108,7 +108,7 @@ func TestScreenshots(t *testing.T) {
 	take := func(name, scheme string, width, height int, top string) {
 		b.Resize(width, height)
 		b.Prefer(map[string]string{"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"})
-		b.Script(`window.scrollTo(0, 0); const e = document.querySelector(arguments[0]); if (e) window.scrollTo(0, e.getBoundingClientRect().top - 90); document.activeElement.blur()`, top)
+		b.Script(`window.scrollTo(0, 0); window.scrollTo(0, document.querySelector(arguments[0]).getBoundingClientRect().top - 90); document.activeElement.blur()`, top)
 		b.Script(`return new Promise(done => setTimeout(done, 2500))`)
 		image := b.Screenshot()
 		if len(image) > 250<<10 {
@@ -118,8 +118,8 @@ func TestScreenshots(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	take("ui-light.png", "light", 1200, 1180, "")
-	take("ui-dark.png", "dark", 1200, 1180, "")
+	take("ui-light.png", "light", 1200, 1180, "body")
+	take("ui-dark.png", "dark", 1200, 1180, "body")
 	take("ui-explain.png", "light", 1200, 1000, "#explain")
 	for _, e := range b.Log() {
 		if !strings.Contains(e.Message, "status of 50") {
