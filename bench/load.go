@@ -137,7 +137,7 @@ func (b *bench) profile(v *variant) error {
 	if err := os.MkdirAll(b.settings.profiles, 0o750); err != nil {
 		return err
 	}
-	const seconds = 5
+	const seconds = 15
 	loaded := make(chan error, 1)
 	go func() { loaded <- b.load(v, seconds+1, nil) }()
 	time.Sleep(300 * time.Millisecond) // into the load

@@ -93,7 +93,7 @@ func (a *AdminAPI) serve(w http.ResponseWriter, r *http.Request, methods map[str
 
 func chooseAction(w http.ResponseWriter, r *http.Request, methods map[string]adminAction) (adminAction, error) {
 	if methods == nil {
-		return adminAction{}, problem(codeNotFound, "there is no such path; docs/revocations.md lists them")
+		return adminAction{}, problem(codeNotFound, "there is no such path; docs/revocations.md and docs/operate.md list them")
 	}
 	action, ok := methods[r.Method]
 	if !ok {

@@ -56,12 +56,13 @@ func adminRefresh(v *adminView, w http.ResponseWriter, r *http.Request, _ []byte
 		}
 		return problemf(codeNotFound, "no issuer of that name is configured; those are compared byte by byte. Known: %s", strings.Join(known, " "))
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), refreshWithin)
+	patience := cmp.Or(v.about.patience, refreshWithin)
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
 	answer := refreshAnswer{Issuers: make([]refreshedIssuer, len(chosen))}
 	var work sync.WaitGroup
 	for i, t := range chosen {
-		work.Go(func() { answer.Issuers[i] = t.refresh(ctx) })
+		work.Go(func() { answer.Issuers[i] = t.refresh(ctx, patience) })
 	}
 	work.Wait()
 	slices.SortStableFunc(answer.Issuers, func(a, b refreshedIssuer) int {
@@ -71,7 +72,7 @@ func adminRefresh(v *adminView, w http.ResponseWriter, r *http.Request, _ []byte
 	return nil
 }
 
-func (t *trustedIssuer) refresh(ctx context.Context) refreshedIssuer {
+func (t *trustedIssuer) refresh(ctx context.Context, patience time.Duration) refreshedIssuer {
 	before := keyNames(t.source.Status().Keys)
 	err := t.source.RefreshNow(ctx)
 	st := t.source.Status()
@@ -84,7 +85,7 @@ func (t *trustedIssuer) refresh(ctx context.Context) refreshedIssuer {
 	switch {
 	case err == nil:
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		answer.Error, answer.ErrorKind = "no answer within "+refreshWithin.String()+"; the fetch goes on, and the status will tell", "timeout"
+		answer.Error, answer.ErrorKind = "no answer within "+patience.String()+"; the fetch goes on, and the status will tell", "timeout"
 	default:
 		answer.Error, answer.ErrorKind = err.Error(), jwks.ErrorKind(err)
 	}

@@ -110,6 +110,7 @@ type statusSources struct {
 	feed     func() *revocation.FeedStatus // nil: none runs
 	window   *decisionWindow
 	observed *observerRegistry
+	patience time.Duration // with issuers that are asked; 0: refreshWithin
 }
 
 func (s *appState) about() statusSources {

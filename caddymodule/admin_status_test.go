@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -281,28 +283,43 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
-// TestRefreshIsShared: callers who come while a fetch is under way share the
-// next one.
-func TestRefreshIsShared(t *testing.T) {
+// TestRefreshGivesUpInTime: an issuer that hangs costs a caller no more than the
+// limit, and the others their answer nothing.
+func TestRefreshGivesUpInTime(t *testing.T) {
 	b := newAdminBench(t)
-	first := b.iss.KeyRequests()
-	release := make(chan struct{})
-	b.iss.Intercept(func(http.ResponseWriter, *http.Request) bool { <-release; return false })
-	done := make(chan got)
-	const callers = 50
-	for range callers {
-		go func() { done <- b.send("POST", "/jwtgate/refresh", "", "") }()
+	hanging := issuertest.New(t)
+	hanging.Fail(issuertest.Hang)
+	b.view.issuers = append(b.view.issuers, benchWith(t, hanging.URL(), jwks.Config{Issuer: hanging.URL(), JWKS: hanging.KeysURL(), Timeout: 10 * time.Second}).view.issuers...)
+	b.view.about.patience = 500 * time.Millisecond
+	a := b.send("POST", "/jwtgate/refresh", "", "")
+	var answer refreshAnswer
+	if err := json.Unmarshal([]byte(a.Body), &answer); err != nil || a.Status != 200 || len(answer.Issuers) != 2 {
+		t.Fatalf("%d %s", a.Status, a.Body)
 	}
-	eventually(t, "a fetch is under way", func() bool { return b.iss.KeyRequests() == first+1 })
-	time.Sleep(50 * time.Millisecond) // lets the others come; more or fewer, the count below holds
-	close(release)
-	for range callers {
-		if a := <-done; a.Status != 200 || !strings.Contains(a.Body, `"ok":true`) {
-			t.Errorf("%s", a.Body)
+	for _, i := range answer.Issuers {
+		if slow := i.Issuer == hanging.URL(); i.OK == slow || slow && (i.ErrorKind != "timeout" || !strings.Contains(i.Error, "within 500ms")) {
+			t.Errorf("%+v", i)
 		}
 	}
-	if n := b.iss.KeyRequests() - first; n > callers/2 {
-		t.Errorf("%d fetches for %d callers", n, callers)
+}
+
+// TestStatusWatches until it is told to stop, also while nobody answers.
+func TestStatusWatches(t *testing.T) {
+	b := newAdminBench(t)
+	var asked atomic.Int64
+	ctx, cancel := context.WithCancel(t.Context())
+	c := serveAdmin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch asked.Add(1) {
+		case 2, 3: // a request on a connection that was used before is sent again
+			panic(http.ErrAbortHandler)
+		case 5:
+			cancel()
+		}
+		b.mux.ServeHTTP(w, r)
+	}))
+	out, errOut, err := c.runContext(ctx, "", "status", "--watch=500ms")
+	if err != nil || strings.Count(out, "OK  Everything is in order.\n") < 2 || !strings.Contains(errOut, "does not answer") || strings.Contains(out, "\x1b") {
+		t.Errorf("%v %q\n%s", err, errOut, out)
 	}
 }
 

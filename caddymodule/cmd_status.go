@@ -49,7 +49,7 @@ admin endpoint does not answer.`,
 	flags.SortFlags = false
 	addressFlag(flags, &f.address)
 	flags.BoolVar(&f.json, "json", false, "print JSON")
-	flags.DurationVar(&f.watch, "watch", 0, "show it again and again, each so often")
+	flags.DurationVar(&f.watch, "watch", 0, "show it again and again, each so often: --watch=10s")
 	flags.Lookup("watch").NoOptDefVal = "2s"
 	return cmd
 }
@@ -111,7 +111,7 @@ func (f *statusFlags) watchOn(cmd *cobra.Command, client *adminClient) error {
 		}
 		select {
 		case <-cmd.Context().Done():
-			return err
+			return nil
 		case <-ticker.C:
 		}
 	}

@@ -28,7 +28,7 @@ func (s *gatewayStatus) print(out io.Writer, p paint) error {
 	fmt.Fprintln(&b)
 	s.printIssuers(&b, p)
 	s.printParts(&b)
-	s.printDecisions(&b, p)
+	s.printDecisions(&b)
 	_, err := out.Write(b.Bytes())
 	return err
 }
@@ -208,7 +208,7 @@ func (s *gatewayStatus) printParts(b *bytes.Buffer) {
 // maxShownDecisions keeps the table on the screen.
 const maxShownDecisions = 15
 
-func (s *gatewayStatus) printDecisions(b *bytes.Buffer, p paint) {
+func (s *gatewayStatus) printDecisions(b *bytes.Buffer) {
 	if len(s.Decisions) == 0 {
 		fmt.Fprintln(b, "\nNo request has met a gate yet.")
 		return

@@ -140,6 +140,10 @@ func TestTrapTickerLeakedPerReload(t *testing.T) {
 		if err := reload(config(i)); err != nil {
 			t.Fatal(err)
 		}
+		// It fails when it starts, maybe after ours did.
+		if err := reload(config(i) + `, "jwtgate_test_broken": {}`); err == nil {
+			t.Fatal("the broken configuration loaded")
+		}
 	}
 	eventually(t, "goroutines as before", func() bool { return goruntime.NumGoroutine() <= first+2 })
 	if refs, ok := windowPool.References(windowKey); !ok || refs != 1 {

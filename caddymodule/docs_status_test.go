@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -82,6 +83,15 @@ func TestStatusInTheDocs(t *testing.T) {
 	s.Issuers[1].LastErrorFor = "dns" // where this test runs, no resolver may answer at all
 	text := shown(s)
 	inDocs(t, "$ caddy jwtgate status\n"+text[:strings.Index(text, "\n\n"+documentedIssuer)]+"\n")
+
+	g.iss.Rotate()
+	var answer refreshAnswer
+	a := g.admin("POST", "/jwtgate/refresh", "", nil)
+	if err := json.Unmarshal([]byte(a.Body), &answer); err != nil || len(answer.Issuers) != 2 || len(answer.Issuers[0].Added) != 1 {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	answer.Issuers[0].Added[0], answer.Issuers[1].Error = "2026-02", s.Issuers[1].LastError
+	inDocs(t, "$ caddy jwtgate refresh\n"+answer.text())
 }
 
 // TestObserveReportInTheDocs is the same for the report.

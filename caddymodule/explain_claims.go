@@ -2,7 +2,9 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"net/http"
 	"slices"
+	"strconv"
 
 	"github.com/jwtgate/jwtgate/gate"
 	"github.com/jwtgate/jwtgate/token"
@@ -58,7 +60,11 @@ func (k *walk) headers(g *gateWalk, show bool) []explainedHeader {
 			absent = "the request is refused"
 		}
 		for _, f := range g.handler.Forward {
-			out = append(out, explainedHeader{Name: f.Header, Claim: f.Claim, Form: cmpOr(f.Form, "default"), Absent: absent})
+			form := cmpOr(f.Form, "default")
+			if f.Separator != "" {
+				form += " " + strconv.Quote(f.Separator)
+			}
+			out = append(out, explainedHeader{Name: http.CanonicalHeaderKey(f.Header), Claim: f.Claim, Form: form, Absent: absent})
 		}
 	}
 	return out

@@ -60,7 +60,7 @@ func policyHint(reason token.Reason) string {
 	case token.RevokedToken, token.RevokedSession, token.RevokedSubject, token.RevokedClient, token.RevokedIssuer:
 		return "the user has to log in again; if it was a mistake, `caddy jwtgate revocations undo ID` takes it back"
 	case token.RevocationLoading:
-		return "the list is being read from disk; `caddy jwtgate status` shows how far it is"
+		return "the list is being read, from disk or from Redis; `caddy jwtgate status` shows how far it is"
 	case token.RevocationStale:
 		return "Redis has not answered for longer than `stale_after`, so nobody knows what other gateways revoked; look at Redis, or choose `on_stale allow`"
 	case token.ClaimMissing:
@@ -110,6 +110,8 @@ func syntaxHint(refused *token.Refusal, raw string) string {
 	switch dots := strings.Count(raw, "."); {
 	case dots == 4:
 		return "five parts are an encrypted token (JWE), which only its addressee can read; ask the issuer for signed access tokens (JWS)"
+	case strings.HasPrefix(raw, "eyJ") && dots < 2:
+		return "a JWT has three parts with two dots between them: some of it may be missing"
 	case refused.Reason == token.HeaderUnsupported:
 		return "only plainly signed tokens are accepted; ask the issuer to leave these header members out"
 	case dots == 0:
@@ -203,6 +205,28 @@ func sourceStatus(x *gate.Explanation) (jwks.Status, bool) {
 		return jwks.Status{}, false
 	}
 	return source.Status(), true
+}
+
+// keysFound says how many keys there are, and how old.
+func keysFound(x *gate.Explanation) string {
+	st, ok := sourceStatus(x)
+	if !ok {
+		return "there are"
+	}
+	text := fmt.Sprintf("%d keys", len(st.Keys))
+	switch {
+	case len(st.Keys) == 1:
+		text = "1 key"
+	case len(st.Keys) == 0:
+		text = "there are"
+	}
+	if st.Location != "" && !st.FetchedAt.IsZero() {
+		text += ", fetched " + ago(x.Now, st.FetchedAt)
+	}
+	if st.Stale {
+		text += ", the last good ones: the issuer does not answer since"
+	}
+	return text
 }
 
 func keysHint(x *gate.Explanation) string {

@@ -22,10 +22,11 @@ func (k *walk) report(o *explainOrder, b *beginning, w *answerRecorder) *explana
 	if len(k.gates) > 0 {
 		in = k.gates[0].scope
 	}
-	x.Route = in.label(b.name)
+	x.Route = k.label(in)
+	labels := gateLabels(k.site.http)
 	var last *gateWalk
 	for _, g := range k.gates {
-		x.Gates = append(x.Gates, k.gateReport(g, o, b.name))
+		x.Gates = append(x.Gates, k.gateReport(g, o, labels))
 		x.Headers = append(x.Headers, k.headers(g, o.ShowClaims)...)
 		if g.reached {
 			last = g
@@ -148,8 +149,8 @@ var modes = map[string]string{
 	"enforce":  "refuses what has no good token",
 }
 
-func (k *walk) gateReport(g *gateWalk, o *explainOrder, server string) explainedGate {
-	out := explainedGate{Gate: g.scope.label(server), Mode: g.mode(), Note: modes[g.mode()], Result: g.result(), Steps: []explainedStep{}}
+func (k *walk) gateReport(g *gateWalk, o *explainOrder, labels map[*Handler]string) explainedGate {
+	out := explainedGate{Gate: cmpOr(labels[g.handler], k.label(g.scope)), Mode: g.mode(), Note: modes[g.mode()], Result: g.result(), Steps: []explainedStep{}}
 	if !g.reached {
 		out.Steps = append(out.Steps, explainedStep{Step: "extract", Result: "skip", Note: "not reached: a gate before has refused"})
 		return out
@@ -222,6 +223,9 @@ func (k *walk) step(g *gateWalk, s *gate.Step, show bool) explainedStep {
 	refused, _ := s.Err.(*token.Refusal) //nolint:errorlint // a step's error is a refusal
 	if s.Result == gate.Fail && refused != nil {
 		out.Hint = g.hint(refused, g.cred.token)
+	}
+	if s.Step == "keys" && s.Result == gate.Pass {
+		out.Found = keysFound(g.found)
 	}
 	if s.Step == "revocation" && g.found.Withdrawn != 0 {
 		out.Found = strings.Join(k.withdrawals(g.found, show), "; ")

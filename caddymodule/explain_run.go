@@ -3,9 +3,11 @@ package caddymodule
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -23,7 +25,12 @@ func (s *explainSite) explain(ctx context.Context, o *explainOrder) *explanation
 	k, w, failed := s.walk(ctx, o, start, false)
 	k.warnings = append(start.notes, k.warnings...)
 	if failed != nil && !k.refused {
-		k.warn("a handler on this route ends the request with an error, which handle_errors or Caddy answers: %s", printable(bounded(failed.Error())))
+		status := http.StatusInternalServerError
+		var handled caddyhttp.HandlerError
+		if errors.As(failed, &handled) && handled.StatusCode > 0 {
+			status = handled.StatusCode
+		}
+		k.warn("a handler on this route ends the request with an error, status %d, which handle_errors or Caddy answers", status)
 	}
 	return k.report(o, start, w)
 }
@@ -61,13 +68,13 @@ func (s *explainSite) choose(ctx context.Context, o *explainOrder) *beginning {
 	var all []*beginning
 	for _, name := range names {
 		server := s.http.Servers[name]
-		scheme := "http"
-		if len(server.TLSConnPolicies) > 0 {
-			scheme = "https"
-		}
-		if o.Scheme != "" && o.Scheme != scheme || !listensOn(server, o.Host) {
+		scheme := s.scheme(server)
+		if !listensOn(server, o.Host) || o.Scheme != "" && o.Scheme != scheme && slices.ContainsFunc(names, func(n string) bool {
+			return s.scheme(s.http.Servers[n]) == o.Scheme
+		}) {
 			continue
 		}
+		scheme = cmpOr(o.Scheme, scheme)
 		hosts := []string{o.Host}
 		if o.Host == "" {
 			hosts = append(hostsOf(server.Routes, nil), "localhost")
@@ -93,14 +100,24 @@ func (s *explainSite) choose(ctx context.Context, o *explainOrder) *beginning {
 		return nil
 	}
 	best := slices.MaxFunc(all, func(a, b *beginning) int { return cmp.Compare(a.rank, b.rank) })
-	if o.Host == "" && best.host != "localhost" {
-		note := "no host was given: " + best.host + " is taken"
-		if slices.Sort(gated); len(slices.Compact(gated)) > 1 {
-			note += "; there are gates for this path at " + words(slices.Compact(gated)) + ", too"
-		}
-		best.notes = append(best.notes, note)
+	slices.Sort(gated)
+	if gated = slices.Compact(gated); o.Host == "" && len(gated) > 1 {
+		best.notes = append(best.notes, "no host was given: "+best.host+" is taken; there are gates for this path at "+words(gated))
 	}
 	return best
+}
+
+// scheme is what server speaks. What is loaded without being started has no
+// certificates: then the port tells.
+func (s *explainSite) scheme(server *caddyhttp.Server) string {
+	port := s.http.HTTPSPort
+	if port == 0 {
+		port = caddyhttp.DefaultHTTPSPort
+	}
+	if len(server.TLSConnPolicies) > 0 || listensOn(server, net.JoinHostPort("", strconv.Itoa(port))) {
+		return "https"
+	}
+	return "http"
 }
 
 // listensOn reports whether server listens on the port in host, if it names

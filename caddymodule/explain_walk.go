@@ -69,8 +69,8 @@ func (s scope) within(sets caddyhttp.MatcherSets) scope {
 }
 
 // label names a way as mapRoutes does.
-func (s scope) label(server string) string {
-	return (&mappedRoute{Server: server, Hosts: s.hosts, Paths: s.paths, Methods: s.methods}).label()
+func (k *walk) label(s scope) string {
+	return (&mappedRoute{Listen: k.server.Listen, Hosts: s.hosts, Paths: s.paths, Methods: s.methods}).label()
 }
 
 func (k *walk) warn(format string, args ...any) {

@@ -13,6 +13,7 @@ import (
 	"github.com/jwtgate/jwtgate/gate"
 	"github.com/jwtgate/jwtgate/jwks"
 	"github.com/jwtgate/jwtgate/policy"
+	"github.com/jwtgate/jwtgate/token"
 )
 
 func init() {
@@ -116,6 +117,7 @@ type runtime struct {
 	cors               map[string]struct{} // normalized origins, as browsers send them
 	preflight, logUser bool
 	realm              string
+	challenges         map[token.Code]string // of realm; those that name a scope are made on request
 	maxToken           int
 	metrics            *metrics
 	keys               map[string]*jwks.Source // by issuer, for the log

@@ -277,3 +277,22 @@ func TestHandlersStreamAsBefore(t *testing.T) {
 		})
 	}
 }
+
+// TestSwitches tells what makes an upgraded connection of a request.
+func TestSwitches(t *testing.T) {
+	h1 := http.Header{"Connection": {"keep-alive, Upgrade"}, "Upgrade": {"websocket"}}
+	for name, tt := range map[string]struct {
+		r    http.Request
+		want int
+	}{
+		"ordinary":           {http.Request{Method: "GET", ProtoMajor: 1, Header: http.Header{}}, 0},
+		"HTTP/1.1":           {http.Request{Method: "GET", ProtoMajor: 1, Header: h1}, 101},
+		"HTTP/2, :protocol":  {http.Request{Method: "CONNECT", ProtoMajor: 2, Proto: "HTTP/2.0", Header: http.Header{":protocol": {"websocket"}}}, 200},
+		"HTTP/3, :protocol":  {http.Request{Method: "CONNECT", ProtoMajor: 3, Proto: "websocket", Header: http.Header{}}, 200},
+		"HTTP/2, no upgrade": {http.Request{Method: "GET", ProtoMajor: 2, Proto: "HTTP/2.0", Header: http.Header{}}, 0},
+	} {
+		if got := switches(&tt.r); got != tt.want {
+			t.Errorf("%s: %d, want %d", name, got, tt.want)
+		}
+	}
+}

@@ -189,3 +189,26 @@ func (g *gateway) passes(within time.Duration, path, token string) {
 		}
 	}
 }
+
+// send sends a request with a body of that many bytes. Headers are lines.
+func (g *gateway) send(method, path string, headers []string, size int) (got, error) {
+	var body io.Reader
+	if size > 0 {
+		body = strings.NewReader(strings.Repeat("x", size))
+	}
+	r, err := http.NewRequestWithContext(g.t.Context(), method, "http://"+g.Addr+path, body)
+	if err != nil {
+		return got{}, err
+	}
+	for _, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		r.Header[http.CanonicalHeaderKey(name)] = append(r.Header[http.CanonicalHeaderKey(name)], value)
+	}
+	resp, err := g.client.Do(r)
+	if err != nil {
+		return got{}, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	return got{resp.StatusCode, resp.Header, string(answer)}, err
+}

@@ -149,7 +149,12 @@ type metrics struct {
 	// issuers holds the gate's issuers and, first, the empty name for a request
 	// that chose none.
 	issuers []issuerMetrics
+	// byName finds them where they are many; nil where looking through is faster.
+	byName map[string]*issuerMetrics
 }
+
+// manyIssuers is from how many on a map is faster.
+const manyIssuers = 8
 
 type issuerMetrics struct {
 	name string
@@ -170,7 +175,29 @@ func newMetrics(issuers ...string) *metrics {
 			counters: make([]atomic.Pointer[prometheus.Counter], len(results)*reasonSlots),
 		})
 	}
+	if len(m.issuers) >= manyIssuers {
+		m.byName = make(map[string]*issuerMetrics, len(m.issuers))
+		for i := range m.issuers {
+			m.byName[m.issuers[i].name] = &m.issuers[i]
+		}
+	}
 	return m
+}
+
+// of returns the counters of a configured issuer; those of none otherwise.
+func (m *metrics) of(issuer string) *issuerMetrics {
+	if m.byName != nil {
+		if found := m.byName[issuer]; found != nil {
+			return found
+		}
+		return &m.issuers[0]
+	}
+	for i := range m.issuers {
+		if m.issuers[i].name == issuer {
+			return &m.issuers[i]
+		}
+	}
+	return &m.issuers[0]
 }
 
 // decision counts one decision: result is allow, deny, error, anonymous,
@@ -182,13 +209,7 @@ func (m *metrics) decision(result string, reason token.Reason, issuer string) {
 	if m == nil || r < 0 || int(reason) >= reasonSlots {
 		return
 	}
-	slots := &m.issuers[0]
-	for i := range m.issuers {
-		if m.issuers[i].name == issuer {
-			slots = &m.issuers[i]
-			break
-		}
-	}
+	slots := m.of(issuer)
 	slot := &slots.counters[r*reasonSlots+int(reason)]
 	counter := slot.Load()
 	if counter == nil {

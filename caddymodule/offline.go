@@ -27,8 +27,8 @@ type offline struct {
 	app *App
 	// http is nil when the configuration serves no HTTP.
 	http *caddyhttp.App
-	// warnings are the adapter's, with file and line.
-	warnings []string
+	// warnings are the adapter's.
+	warnings []caddyconfig.Warning
 	// file is the name of what was read, for people.
 	file string
 	// source is what was read, config the same as Caddy's JSON, as it would run.
@@ -50,7 +50,7 @@ func loadOffline(ctx context.Context, file, adapter string) (*offline, error) {
 	err := o.read(file, adapter)
 	if err == nil {
 		if err = o.provision(ctx); err != nil {
-			err = fmt.Errorf("%s: %w", o.file, err)
+			err = o.located(err)
 		}
 	}
 	if err != nil {
@@ -93,19 +93,9 @@ func (o *offline) read(file, adapter string) error {
 	}
 	config, warnings, err := by.Adapt(o.source, map[string]any{"filename": name})
 	if err != nil {
-		if strings.Contains(err.Error(), name+":") {
-			return err
-		}
-		return fmt.Errorf("%s: %w", o.file, err)
+		return o.adapted(err)
 	}
-	o.config = config
-	for _, w := range warnings {
-		text := w.Message
-		if w.Directive != "" {
-			text = w.Directive + ": " + text
-		}
-		o.warnings = append(o.warnings, fmt.Sprintf("%s:%d: %s", cmp.Or(w.File, o.file), w.Line, text))
-	}
+	o.config, o.warnings = config, warnings
 	return nil
 }
 
@@ -132,20 +122,21 @@ func guessAdapter(name, given string, source []byte) string {
 func (o *offline) provision(ctx context.Context) error {
 	harmless, err := defuse(o.config)
 	if err != nil {
-		return jsonError(o.config, err)
+		return o.jsonError(err)
 	}
 	var apps struct {
-		Apps caddy.ModuleMap `json:"apps"`
+		Apps    caddy.ModuleMap `json:"apps"`
+		Storage json.RawMessage `json:"storage"`
 	}
 	if err := json.Unmarshal(harmless, &apps); err != nil {
-		return jsonError(o.config, err)
+		return o.jsonError(err)
 	}
 	registerScratch()
 	// Apps are loaded by a context of our own, since only the one who made a
 	// context can end it. Caddy's is an empty shell that holds nothing.
 	shell := &caddy.Config{
 		Admin:      &caddy.AdminConfig{Disabled: true},
-		StorageRaw: json.RawMessage(`{"module":"` + scratchModule + `"}`),
+		StorageRaw: scratchStorage(ctx, apps.Storage),
 		Logging: &caddy.Logging{Logs: map[string]*caddy.CustomLog{
 			caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{WriterRaw: json.RawMessage(`{"output":"discard"}`)}},
 		}},
@@ -186,23 +177,34 @@ func (o *offline) load(ctx caddy.Context, apps caddy.ModuleMap) error {
 	return nil
 }
 
+// lastKeysKey, in the context of loadOffline, lets issuers begin with the last
+// good keys that a gateway has left in the storage of the configuration.
+type lastKeysKey struct{}
+
+// scratchStorage is the configuration of the storage to load with.
+func scratchStorage(ctx context.Context, storage json.RawMessage) json.RawMessage {
+	module := struct {
+		Module string          `json:"module"`
+		Behind json.RawMessage `json:"behind,omitempty"`
+	}{Module: scratchModule}
+	if ctx.Value(lastKeysKey{}) != nil {
+		module.Behind = storage
+		if len(storage) == 0 || string(storage) == "null" {
+			// As caddy.DefaultStorage.
+			module.Behind = mustJSON(map[string]string{"module": "file_system", "root": caddy.AppDataDir()})
+		}
+	}
+	return mustJSON(module)
+}
+
+// mustJSON encodes what always can be.
+func mustJSON(v any) json.RawMessage {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return raw
+}
+
 // offlineKey marks the context of a configuration that is never started.
 type offlineKey struct{}
-
-// jsonError adds the line to an error about JSON.
-func jsonError(config []byte, err error) error {
-	offset := int64(-1)
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax):
-		offset = syntax.Offset
-	case errors.As(err, &kind):
-		offset = kind.Offset
-	}
-	if offset < 0 || offset > int64(len(config)) {
-		return fmt.Errorf("it is no configuration in JSON: %w", err)
-	}
-	line := 1 + bytes.Count(config[:offset], []byte("\n"))
-	return fmt.Errorf("line %d: it is no configuration in JSON: %w (is it for an adapter? See --adapter)", line, err)
-}

@@ -2,6 +2,8 @@ package caddymodule
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -56,8 +58,30 @@ var registerScratch = sync.OnceFunc(func() { caddy.RegisterModule(new(scratch)) 
 
 // scratch is a storage in memory, empty at first.
 type scratch struct {
-	mu    sync.Mutex
-	files map[string]scratchFile
+	// BehindRaw is a storage that is read where this one has nothing, and never
+	// written. Nil: none.
+	BehindRaw json.RawMessage `json:"behind,omitempty" caddy:"namespace=caddy.storage inline_key=module"`
+
+	mu     sync.Mutex
+	files  map[string]scratchFile
+	behind certmagic.Storage
+}
+
+// Provision opens the storage behind.
+func (s *scratch) Provision(ctx caddy.Context) error {
+	if len(s.BehindRaw) == 0 {
+		return nil
+	}
+	module, err := ctx.LoadModule(s, "BehindRaw")
+	if err != nil {
+		return fmt.Errorf("storage: %w", err)
+	}
+	converter, ok := module.(caddy.StorageConverter)
+	if !ok {
+		return fmt.Errorf("storage: a %T is none", module)
+	}
+	s.behind, err = converter.CertMagicStorage()
+	return err
 }
 
 type scratchFile struct {
@@ -82,14 +106,17 @@ func (s *scratch) Store(_ context.Context, key string, value []byte) error {
 }
 
 // Load implements certmagic.Storage.
-func (s *scratch) Load(_ context.Context, key string) ([]byte, error) {
+func (s *scratch) Load(ctx context.Context, key string) ([]byte, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	f, ok := s.files[key]
-	if !ok {
-		return nil, fs.ErrNotExist
+	s.mu.Unlock()
+	switch {
+	case ok:
+		return slices.Clone(f.data), nil
+	case s.behind != nil:
+		return s.behind.Load(ctx, key)
 	}
-	return slices.Clone(f.data), nil
+	return nil, fs.ErrNotExist
 }
 
 // Delete implements certmagic.Storage.

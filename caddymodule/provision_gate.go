@@ -121,6 +121,7 @@ func (h *Handler) answers(run *runtime) error {
 	if err := checkRealm(run.realm); err != nil {
 		errs.check(fmt.Errorf("realm: %w", err))
 	}
+	run.challenges = challengesOf(run.realm)
 	origins, err := parseOrigins("cors", h.CORS)
 	errs.check(err)
 	if len(origins) > 0 {

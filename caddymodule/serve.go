@@ -42,6 +42,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		case h.Optional && !st.wantsIdentity():
 			run.decided(st, "anonymous", token.ReasonNone, "")
 			run.observed.pass()
+			cred.greet(w)
 			return st.pass(w, r, next)
 		}
 	}
@@ -73,9 +74,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if cred.source != nil && (cred.source.From == "query" || cred.source.From == "cookie") {
 		w = &privateWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
 	}
-	if cred.greeted {
-		w.Header()["Sec-Websocket-Protocol"] = []string{ownProtocol}
-	}
+	cred.greet(w)
 	return st.pass(w, r, next)
 }
 

@@ -55,7 +55,9 @@ type window struct{ from, to time.Time }
 
 func newChaos(t *testing.T, start startClient, clock string) *chaos {
 	w := newWorld(t, 3*time.Second)
-	c := w.signedIn(start, func(o *options) { o.Patience = int(patient.Milliseconds()) }, clock)
+	c := w.signedIn(start, func(o *options) {
+		o.Patience, o.RefreshTimeout = int(patient.Milliseconds()), int(patient.Milliseconds()/2)
+	}, clock)
 	return &chaos{world: w, t: t, c: c, began: time.Now()}
 }
 

@@ -136,11 +136,11 @@ func (c *client) read(out io.Reader) {
 			continue
 		}
 		c.mu.Lock()
-		switch {
-		case r.Event == "call":
+		switch r.Event {
+		case "call":
 			r.ended = time.Now()
 			c.load = append(c.load, r.result)
-		case r.Event == "fault":
+		case "fault":
 			c.t.Errorf("the client's store: %s", r.Text)
 		default:
 			if to := c.waiting[r.ID]; to != nil {

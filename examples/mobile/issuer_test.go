@@ -70,12 +70,16 @@ func (id *identity) last() time.Time { id.mu.Lock(); defer id.mu.Unlock(); retur
 
 func (id *identity) serve(w http.ResponseWriter, r *http.Request) {
 	refresh := r.URL.Path == issuer.TokenPath && r.FormValue("grant_type") == "refresh_token"
+	end := func() {}
 	if refresh {
 		id.begin()
-		defer id.end()
+		end = sync.OnceFunc(id.end)
 	}
+	// Over before the client can know of it, or it might come back while we still count.
+	defer end()
 	switch id.state() {
 	case away:
+		end()
 		if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
 			conn.Close()
 		}
@@ -89,6 +93,7 @@ func (id *identity) serve(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(`{"error":"invalid_client"}`))
 		return
 	case hanging:
+		end() // that the client has left is heard of late
 		for r.Context().Err() == nil && id.state() == hanging {
 			time.Sleep(10 * time.Millisecond)
 		}

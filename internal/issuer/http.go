@@ -113,7 +113,8 @@ func (i *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
 	if id, _, ok := r.BasicAuth(); ok && req.ClientID == "" {
 		req.ClientID = id
 	}
-	refreshToken, offline := "", false
+	var refreshToken string
+	var offline bool
 	req.Scope, offline = cutOffline(req.Scope)
 	switch grant := form.Get("grant_type"); {
 	case grant == "refresh_token":

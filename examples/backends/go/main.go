@@ -26,7 +26,7 @@ type user struct {
 	Verified *bool           `json:"verified"`
 	Roles    []string        `json:"roles"`
 	Groups   json.RawMessage `json:"groups"`
-	Profile  json.RawMessage `json:"profile"`
+	Profile  *string         `json:"profile"`
 	City     *string         `json:"city"`
 }
 
@@ -69,7 +69,8 @@ func believe(h http.Header) user {
 		u.Groups = json.RawMessage(v)
 	}
 	if v, err := base64.RawURLEncoding.DecodeString(h.Get("X-User-Profile")); err == nil && len(v) > 0 {
-		u.Profile = v
+		profile := string(v)
+		u.Profile = &profile
 	}
 	if v := h.Get("X-User-City"); v != "" { // utf8: Go keeps the bytes
 		u.City = &v

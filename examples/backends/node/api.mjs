@@ -16,7 +16,7 @@ const list = (value) => (value ? value.split(',').map(decodeURIComponent) : null
 
 const json = (value) => (value ? JSON.parse(value) : null);
 
-const fromBase64url = (value) => (value ? JSON.parse(Buffer.from(value, 'base64url').toString('utf8')) : null);
+const fromBase64url = (value) => (value ? Buffer.from(value, 'base64url').toString('utf8') : null);
 
 // The utf8 form. Node reads headers as Latin-1: take the bytes back.
 const utf8 = (value) => (value ? Buffer.from(value, 'latin1').toString('utf8') : null);

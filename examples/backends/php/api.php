@@ -24,9 +24,9 @@ function from_json(string $json)
     return $json === '' ? null : json_decode($json, true, 64, JSON_BIGINT_AS_STRING | JSON_THROW_ON_ERROR);
 }
 
-function from_base64url(string $value)
+function from_base64url(string $value): ?string
 {
-    return from_json((string) base64_decode(strtr($value, '-_', '+/')));
+    return $value === '' ? null : (string) base64_decode(strtr($value, '-_', '+/'));
 }
 
 function believe(): array

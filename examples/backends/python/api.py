@@ -36,8 +36,8 @@ def from_base64url(environ, name):
     value = environ.get(name)
     if not value:
         return None
-    # The padding is left out; b64decode in Python wants it.
-    return json.loads(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)))
+    # The padding is left out; Python wants it.
+    return base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)).decode("utf-8")
 
 
 def utf8(environ, name):

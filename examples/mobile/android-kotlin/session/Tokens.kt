@@ -59,7 +59,8 @@ internal sealed class Refreshed {
 
 /** The issuer's token endpoint. */
 internal class TokenEndpoint(private val url: String, private val clientId: String, http: OkHttpClient, timeout: Long, private val clock: ServerClock) {
-    private val http = http.newBuilder().callTimeout(timeout, TimeUnit.MILLISECONDS).build()
+    // OkHttp would send the same refresh token again behind our back if the connection broke.
+    private val http = http.newBuilder().callTimeout(timeout, TimeUnit.MILLISECONDS).retryOnConnectionFailure(false).build()
 
     /** Asks for new tokens once. It does not throw: no failure here is the user's. */
     fun refresh(token: String): Refreshed {
