@@ -82,7 +82,7 @@ func (f *uiFlags) run(ctx context.Context, out, warn io.Writer) error {
 	o.Hosts = []string{host}
 	page, err := ui.New(o)
 	if err != nil {
-		l.Close()
+		_ = l.Close()
 		return err
 	}
 	if !ui.Loopback(l) {
@@ -116,7 +116,7 @@ func (f *uiFlags) listener(ctx context.Context) (net.Listener, error) {
 		return nil, cli.Exit(cli.Refused, fmt.Errorf("--listen %s: %w", printable(f.listen), err))
 	}
 	if !ui.Loopback(l) && f.expose == "" {
-		l.Close()
+		_ = l.Close()
 		return nil, cli.Usagef("--listen %s can be reached from other machines, and the page has no password but its URL, and no TLS. "+
 			"Write 127.0.0.1:%s and forward the port (see --help), or say --expose HOST if that is meant", printable(f.listen), port)
 	}

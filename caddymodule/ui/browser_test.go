@@ -305,7 +305,7 @@ func TestObserve(t *testing.T) {
 	g.observed = []object{{"route": "api.example.com /reports*", "would_pass": 1200, "unlisted": 2, "would_refuse": []object{
 		{"reason": "aud_mismatch", "code": "token_invalid", "issuer": partnerIssuer, "client": "legacy-app", "count": 90, "first_at": time.Now().Add(-time.Hour), "last_at": time.Now()}}}}
 	b := open(t, g)
-	for _, part := range []string{"api.example.com /reports*", "1,200 would pass, 92 would be refused", "legacy-app", "aud_mismatch", partnerIssuer} {
+	for _, part := range []string{"api.example.com /reports*", "1,200 would pass, 92 would be refused (7.1 %), since", "legacy-app", "aud_mismatch", partnerIssuer} {
 		b.UntilText("#o-gates", part)
 	}
 	b.Click("#o-reset")

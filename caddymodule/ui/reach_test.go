@@ -146,12 +146,16 @@ func TestKeyboardOnly(t *testing.T) {
 // it, and what is not new is not read out again.
 func TestPollingLeavesTheFocus(t *testing.T) {
 	g := newFakeGateway()
+	g.issuers = append(g.issuers, g.issuers[0]) // with other settings
 	b := open(t, g)
 	b.Click(".issuer details summary")
 	b.Script(`window.spoken = 0; new MutationObserver(l => { window.spoken += l.length }).observe(document.getElementById('banner'), {subtree: true, childList: true, characterData: true})`)
 	asked := len(g.calls())
 	b.Until("the page asked three times more", func() bool { return len(g.calls()) >= asked+4 })
 	state, _ := b.Script(`return document.querySelector('.issuer details').open + ' ' + document.activeElement.tagName + ' ' + window.spoken`).(string)
+	if n := len(b.All(".issuer")); n != 3 {
+		t.Errorf("%d issuers are shown, want 3", n)
+	}
 	if state != "true SUMMARY 0" {
 		t.Errorf("open, focus, spoken: %s", state)
 	}

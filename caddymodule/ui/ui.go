@@ -103,7 +103,9 @@ func (p *Page) Serve(ctx context.Context, l net.Listener) error {
 	if server.Shutdown(end) != nil {
 		_ = server.Close()
 	}
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	return nil
 }
 

@@ -39,13 +39,17 @@ export function record(decisions, at, fresh) {
     openedAt = at;
     seed(decisions, now);
   } else {
-    const from = Math.max(Math.floor(lastAt / 1000 / step), now - kept);
-    const known = at - lastAt < 60000; // what came in a longer silence is nobody's guess
-    for (let n = from; n <= now; n++) if (known) bucket(n).seen = 1;
-    bucket(now).seen = 1;
+    // What came in a short silence is spread over it. When a longer one saw it
+    // is nobody's guess.
+    const silence = at - lastAt;
+    const known = silence < 120000;
+    const from = known ? Math.floor(lastAt / 1000 / step) : now;
+    for (let n = from; n <= now; n++) bucket(n).seen = 1;
+    const first = silence > 15000 ? from + 1 : now;
     for (const d of decisions) {
       const before = fresh ? 0 : totals.get(JSON.stringify([d.result, d.reason, d.issuer])) || 0;
-      add(bucket(now), d, Math.max(0, d.total - before));
+      const n = known ? Math.max(0, d.total - before) / (now - first + 1) : 0;
+      for (let i = first; i <= now && n > 0; i++) add(bucket(i), d, n);
     }
   }
   for (const n of buckets.keys()) if (n < now - kept) buckets.delete(n);

@@ -55,8 +55,13 @@ export function facts(pairs, kind = '') {
 export function keyed(parent, items, keyOf, make, update) {
   const old = new Map([...parent.children].map((node) => [node.dataset.key, node]));
   let place = parent.firstElementChild;
+  const taken = new Map();
   for (const item of items) {
-    const key = keyOf(item);
+    // Two items may have one key.
+    const name = keyOf(item);
+    const nth = taken.get(name) || 0;
+    taken.set(name, nth + 1);
+    const key = nth + ' ' + name;
     let node = old.get(key);
     old.delete(key);
     if (!node) {

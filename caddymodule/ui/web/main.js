@@ -126,6 +126,7 @@ async function begin() {
     if (!document.hidden && Number($('every').value) > 0) again();
   });
   new ResizeObserver(() => last && chart.draw(Date.now())).observe($('chart'));
+  $('zone').textContent = new Intl.DateTimeFormat().resolvedOptions().timeZone || 'the time zone of this browser';
   setInterval(live, 1000);
   tick();
   search();

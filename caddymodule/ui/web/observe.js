@@ -30,16 +30,19 @@ export async function poll() {
   }
   const gates = report?.gates || [];
   if (gates.length === 0) return fill($('o-gates'), h('p', { class: 'hint' }, 'No gate observes.'));
-  fill($('o-gates'), report.since && h('p', { class: 'hint' }, 'Since ', when(report.since, stamp)), gates.map(gate));
+  fill($('o-gates'), gates.map((g) => gate(g, g.since || report.since)));
 }
 
-function gate(g) {
+// share is a part in percent; nothing of nothing says nothing.
+const share = (part, all) => (all > 0 ? ` (${((100 * part) / all).toFixed(1)} %)` : ', as no request came yet');
+
+function gate(g, since) {
   const rows = [...(g.would_refuse || [])].sort((a, b) => b.count - a.count);
   const refused = rows.reduce((n, r) => n + r.count, 0) + (g.unlisted || 0);
   const cell = (label, ...children) => h('td', { 'data-label': label, role: 'cell' }, ...children);
   return h('div', { class: 'gate' },
     h('h3', {}, clean(g.route, 200)),
-    h('p', {}, count(g.would_pass), ' would pass, ', h('strong', {}, count(refused) + ' would be refused'), g.unlisted > 0 && ', ' + plural(g.unlisted, 'of them', 'of them') + ' beyond what is listed'),
+    h('p', {}, count(g.would_pass), ' would pass, ', h('strong', {}, count(refused) + ' would be refused'), share(refused, refused + (g.would_pass || 0)), since && [', since ', when(since, stamp)], g.unlisted > 0 && ', ' + plural(g.unlisted, 'of them', 'of them') + ' beyond what is listed'),
     rows.length > 0 && h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Would be refused on ' + clean(g.route, 200) },
       h('table', { class: 'stack', role: 'table' },
         h('caption', { class: 'unseen' }, 'Would be refused on ' + clean(g.route, 200)),

@@ -12,6 +12,8 @@ const dialog = $('revoke-dialog');
 export function prepareRevoke(again) {
   prepare(dialog);
   dialog.addEventListener('close', adjust);
+  // A token may be in it.
+  window.addEventListener('pagehide', () => dialog.close());
   $('v-kind').addEventListener('change', adjust);
   $('v-by').addEventListener('change', adjust);
   $('r-add').addEventListener('click', () => {
