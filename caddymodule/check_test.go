@@ -378,6 +378,6 @@ auth.example.com {
 		got = append(got, f.place.String()+" "+f.ID)
 	}
 	if want := []string{"Caddyfile:58 ungated_backend"}; !slices.Equal(got, want) {
-		t.Errorf("%q, want %q\n%s", got, want, r.text(paint{}))
+		t.Errorf("%q, want %q\n%s", got, want, r.text(paint(false)))
 	}
 }
