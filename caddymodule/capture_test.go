@@ -224,7 +224,6 @@ func code(value string) string {
 	return text + " (" + strings.TrimSpace(escaped) + ")"
 }
 
-
 // rawMembers adds members to the claims of a good token, as they are written. A
 // sub among them takes the place of the usual one.
 func rawMembers(g *gateway, members string) issuertest.Option {
