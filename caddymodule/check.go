@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -144,10 +145,12 @@ func (r *checkReport) finish(strict bool) {
 // failure is the report about a configuration that does not load.
 func failure(file string, err error) *checkReport {
 	rule := checkRules["load_failed"]
-	r := &checkReport{File: cmp.Or(file, "Caddyfile"), Issuers: []checkedIssuer{}, Findings: []*finding{{
-		ID: "load_failed", Severity: rule.severity, place: place{File: cmp.Or(file, "Caddyfile")},
-		Message: err.Error(), Why: rule.why, Fix: "correct what it says; `caddy validate` says the same",
-	}}}
+	f := &finding{ID: "load_failed", Severity: rule.severity, place: place{File: cmp.Or(file, "Caddyfile")}, Message: err.Error(), Why: rule.why, Fix: "correct what it says"}
+	var located *loadError
+	if errors.As(err, &located) {
+		f.place, f.Message = located.place, located.err.Error()
+	}
+	r := &checkReport{File: cmp.Or(file, "Caddyfile"), Issuers: []checkedIssuer{}, Findings: []*finding{f}}
 	r.finish(false)
 	return r
 }

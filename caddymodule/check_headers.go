@@ -14,12 +14,12 @@ import (
 // changed looks for handlers behind a gate that change the headers which it
 // forwards.
 func (c *checker) changed(m *mappedRoute) {
-	forwards := make(map[string]bool) // canonical names, of the gates so far
+	forwards := make(map[string]string) // canonical name -> as it is written, of the gates so far
 	for _, s := range m.steps {
 		switch h := s.handler.(type) {
 		case *Handler:
 			for _, f := range h.Forward {
-				forwards[http.CanonicalHeaderKey(f.Header)] = true
+				forwards[http.CanonicalHeaderKey(f.Header)] = f.Header
 			}
 		case *headers.Handler:
 			c.changes(m, h, h.Request, forwards, "request_header")
@@ -41,7 +41,7 @@ func (c *checker) changed(m *mappedRoute) {
 }
 
 // changes reports what ops does to the headers that gates forward.
-func (c *checker) changes(m *mappedRoute, h caddyhttp.MiddlewareHandler, ops *headers.HeaderOps, forwards map[string]bool, word string) {
+func (c *checker) changes(m *mappedRoute, h caddyhttp.MiddlewareHandler, ops *headers.HeaderOps, forwards map[string]string, word string) {
 	if ops == nil {
 		return
 	}
@@ -58,7 +58,7 @@ func (c *checker) changes(m *mappedRoute, h caddyhttp.MiddlewareHandler, ops *he
 			if n := c.headerLine(m, word, name, names); n != nil {
 				at = c.places.node(n)
 			}
-			c.add("managed_header_changed", at, m, "remove it: the gate deletes what clients send, and sets the header itself", "`%s` %s %s, which the gate forwards", word, does, forwarded)
+			c.add("managed_header_changed", at, m, "remove it: the gate deletes what clients send, and sets the header itself", "`%s` %s %s, which the gate forwards", word, does, forwards[forwarded])
 		}
 	}
 	for _, name := range ops.Delete {

@@ -100,16 +100,17 @@ func (n *caddyNode) allTokens() []caddyfile.Token {
 	if !n.block {
 		return tokens
 	}
-	last := tokens[len(tokens)-1]
-	last.Text = "{"
-	tokens = append(tokens, last)
+	mark := func(text string, lines int) {
+		last := tokens[len(tokens)-1]
+		tokens = append(tokens, caddyfile.Token{File: last.File, Line: last.Line + lines, Text: text})
+	}
+	mark("{", 0)
 	for _, c := range n.children {
 		tokens = append(tokens, c.allTokens()...)
 	}
-	end := tokens[len(tokens)-1]
-	end.Text = "}"
-	end.Line++
-	return append(tokens, end)
+	// A value of several lines ends below the line that it begins on.
+	mark("}", 1+strings.Count(tokens[len(tokens)-1].Text, "\n"))
+	return tokens
 }
 
 // node is the place of a directive, or of the whole file when it is not known.
@@ -258,54 +259,6 @@ func (p *places) value(pointer string) any {
 		}
 	}
 	return v
-}
-
-// Of the parts of a JSON pointer.
-var (
-	escapePointer   = strings.NewReplacer("~", "~0", "/", "~1")
-	unescapePointer = strings.NewReplacer("~1", "/", "~0", "~")
-)
-
-// jsonLine returns the line on which the value at a pointer begins, 0 if there
-// is none.
-func jsonLine(source []byte, pointer string) int {
-	decoder := json.NewDecoder(bytes.NewReader(source))
-	for part := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
-		if !enterJSON(decoder, unescapePointer.Replace(part)) {
-			return 0
-		}
-	}
-	offset := int(decoder.InputOffset())
-	for offset < len(source) && strings.IndexByte(" \t\r\n:,", source[offset]) >= 0 {
-		offset++
-	}
-	return 1 + bytes.Count(source[:offset], []byte("\n"))
-}
-
-// enterJSON moves decoder before the member or element of that name.
-func enterJSON(decoder *json.Decoder, name string) bool {
-	opening, err := decoder.Token()
-	if err != nil {
-		return false
-	}
-	for i := 0; decoder.More(); i++ {
-		at := strconv.Itoa(i)
-		if opening == json.Delim('{') {
-			key, err := decoder.Token()
-			if err != nil {
-				return false
-			}
-			at, _ = key.(string)
-		}
-		if at == name {
-			return true
-		}
-		var skipped json.RawMessage
-		if decoder.Decode(&skipped) != nil {
-			return false
-		}
-	}
-	return false
 }
 
 // eachHandler visits every handler of app with the JSON pointer to it, those

@@ -207,7 +207,7 @@ func (c *checker) optional(m *mappedRoute) {
 	if m.backend() == nil || len(guards) == 0 || slices.ContainsFunc(guards, func(g *Handler) bool { return !g.Optional }) {
 		return
 	}
-	says := "forwards nothing that would tell it who is anonymous"
+	says := "is given nothing that tells it who is anonymous"
 	if names := guards[0].Forward; len(names) > 0 {
 		says = "has to take a request without " + names[0].Header + " for anonymous"
 	}

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -19,7 +20,11 @@ import (
 func (c *checker) checkServers() {
 	c.admin()
 	for _, w := range c.warnings {
-		c.add("adapter_warning", place{File: c.file}, nil, "see what it says", "%s", w)
+		text := w.Message
+		if w.Directive != "" {
+			text = w.Directive + ": " + text
+		}
+		c.add("adapter_warning", place{File: cmp.Or(w.File, c.file), Line: w.Line}, nil, "see what it says", "%s", text)
 	}
 	if c.http == nil || len(c.gates) == 0 {
 		return

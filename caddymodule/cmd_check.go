@@ -122,7 +122,7 @@ func (r *checkReport) text(p paint) string {
 			if i.Seconds > 0 {
 				took = fmt.Sprintf(", %d ms", int64(i.Seconds*1000))
 			}
-			fmt.Fprintf(&b, "%s issuer %s: %d usable keys (%s), %d not used (%s%s)\n", p.good("✓"), printable(i.Issuer), i.Keys,
+			fmt.Fprintf(&b, "%s issuer %s: %s (%s), %d not used (%s%s)\n", p.good("✓"), printable(i.Issuer), counted(i.Keys, "usable key"),
 				strings.Join(i.KeyTypes, ", "), len(i.Skipped), printable(what), took)
 		default:
 			fmt.Fprintf(&b, "%s issuer %s: %s\n", p.bad("✗"), printable(i.Issuer), printable(i.Error))

@@ -27,8 +27,8 @@ type offline struct {
 	app *App
 	// http is nil when the configuration serves no HTTP.
 	http *caddyhttp.App
-	// warnings are the adapter's, with file and line.
-	warnings []string
+	// warnings are the adapter's.
+	warnings []caddyconfig.Warning
 	// file is the name of what was read, for people.
 	file string
 	// source is what was read, config the same as Caddy's JSON, as it would run.
@@ -50,7 +50,7 @@ func loadOffline(ctx context.Context, file, adapter string) (*offline, error) {
 	err := o.read(file, adapter)
 	if err == nil {
 		if err = o.provision(ctx); err != nil {
-			err = fmt.Errorf("%s: %w", o.file, err)
+			err = o.located(err)
 		}
 	}
 	if err != nil {
@@ -93,19 +93,9 @@ func (o *offline) read(file, adapter string) error {
 	}
 	config, warnings, err := by.Adapt(o.source, map[string]any{"filename": name})
 	if err != nil {
-		if strings.Contains(err.Error(), name+":") {
-			return err
-		}
-		return fmt.Errorf("%s: %w", o.file, err)
+		return o.adapted(err)
 	}
-	o.config = config
-	for _, w := range warnings {
-		text := w.Message
-		if w.Directive != "" {
-			text = w.Directive + ": " + text
-		}
-		o.warnings = append(o.warnings, fmt.Sprintf("%s:%d: %s", cmp.Or(w.File, o.file), w.Line, text))
-	}
+	o.config, o.warnings = config, warnings
 	return nil
 }
 
@@ -132,14 +122,14 @@ func guessAdapter(name, given string, source []byte) string {
 func (o *offline) provision(ctx context.Context) error {
 	harmless, err := defuse(o.config)
 	if err != nil {
-		return jsonError(o.config, err)
+		return o.jsonError(err)
 	}
 	var apps struct {
 		Apps    caddy.ModuleMap `json:"apps"`
 		Storage json.RawMessage `json:"storage"`
 	}
 	if err := json.Unmarshal(harmless, &apps); err != nil {
-		return jsonError(o.config, err)
+		return o.jsonError(err)
 	}
 	registerScratch()
 	// Apps are loaded by a context of our own, since only the one who made a
@@ -218,21 +208,3 @@ func mustJSON(v any) json.RawMessage {
 
 // offlineKey marks the context of a configuration that is never started.
 type offlineKey struct{}
-
-// jsonError adds the line to an error about JSON.
-func jsonError(config []byte, err error) error {
-	offset := int64(-1)
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax):
-		offset = syntax.Offset
-	case errors.As(err, &kind):
-		offset = kind.Offset
-	}
-	if offset < 0 || offset > int64(len(config)) {
-		return fmt.Errorf("it is no configuration in JSON: %w", err)
-	}
-	line := 1 + bytes.Count(config[:offset], []byte("\n"))
-	return fmt.Errorf("line %d: it is no configuration in JSON: %w (is it for an adapter? See --adapter)", line, err)
-}

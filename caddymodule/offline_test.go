@@ -3,8 +3,10 @@ package caddymodule
 import (
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"strings"
 	"testing"
+	"time"
 
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
@@ -122,8 +124,8 @@ func TestLoadOfflineErrors(t *testing.T) {
 	for _, test := range []struct{ name, file, text, want string }{
 		{"a word that is none", "Caddyfile", ":80 {\n\tjwtgate {\n\t\tisuer x\n\t}\n}\n", "Caddyfile:3"},
 		{"what provisioning refuses", "Caddyfile", ":80 {\n\tjwtgate {\n\t\tissuer https://id.example\n\t}\n}\n", "no audience"},
-		{"broken JSON", "caddy.json", "{\n\"apps\": {,}}\n", "caddy.json: line 2"},
-		{"JSON of another kind", "caddy.json", "[]\n", "caddy.json: line 1"},
+		{"broken JSON", "caddy.json", "{\n\"apps\": {,}}\n", "caddy.json:2: "},
+		{"JSON of another kind", "caddy.json", "[]\n", "caddy.json:1: "},
 		{"an unknown module", "caddy.json", `{"apps":{"http":{"servers":{"a":{"routes":[{"handle":[{"handler":"nonesuch"}]}]}}}}}`, "nonesuch"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -135,5 +137,28 @@ func TestLoadOfflineErrors(t *testing.T) {
 	}
 	if _, err := loadOffline(t.Context(), filepath.Join(t.TempDir(), "none"), ""); err == nil || !strings.Contains(err.Error(), "none") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestLoadOfflineLeavesNothing: what was loaded is gone after close.
+func TestLoadOfflineLeavesNothing(t *testing.T) {
+	iss := issuertest.New(t)
+	file := writeFile(t, "Caddyfile", "localhost {\n\tjwtgate {\n\t\tissuer "+iss.URL()+"\n\t\taudience a\n\t}\n\treverse_proxy localhost:3000\n}\n")
+	load := func() {
+		o, err := loadOffline(t.Context(), file, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.close()
+	}
+	load() // what Caddy starts once and keeps
+	before := goruntime.NumGoroutine()
+	for range 20 {
+		load()
+	}
+	for end := time.Now().Add(30 * time.Second); goruntime.NumGoroutine() > before+3; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d goroutines, %d before", goruntime.NumGoroutine(), before)
+		}
 	}
 }

@@ -54,20 +54,28 @@ func (s *siteWalk) arrived(w *way) {
 		w.End = w.Handlers[last]
 	}
 	found := w.mappedRoute
-	found.Except = slices.Clone(found.Except)
+	found.Except = nil
+	add := func(except string) {
+		if !slices.Contains(found.Except, except) {
+			found.Except = append(found.Except, except)
+		}
+	}
+	for _, e := range w.Except {
+		add(e)
+	}
 	for _, p := range w.exceptPaths {
 		if len(w.Paths) == 0 || !pathsDisjoint(w.Paths, []string{p}) {
-			found.Except = append(found.Except, p)
+			add(p)
 		}
 	}
 	for _, h := range w.exceptHosts {
 		if len(w.Hosts) == 0 || !hostsDisjoint(w.Hosts, []string{h}) {
-			found.Except = append(found.Except, "host "+h)
+			add("host " + h)
 		}
 	}
 	for _, m := range w.exceptMethods {
 		if len(w.Methods) == 0 {
-			found.Except = append(found.Except, "method "+m)
+			add("method " + m)
 		}
 	}
 	s.found = append(s.found, &found)
