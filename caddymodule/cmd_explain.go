@@ -189,7 +189,9 @@ func (f *explainFlags) explain(ctx context.Context, o *explainOrder) (x *explana
 	if asked != nil {
 		x.Warnings = append(x.Warnings, "the issuer does not answer: "+asked.Error())
 	}
-	x.Warnings = append(x.Warnings, loaded.warnings...)
+	for _, w := range loaded.warnings {
+		x.Warnings = append(x.Warnings, fmt.Sprintf("%s:%d: %s", cmpOr(w.File, loaded.file), w.Line, strings.TrimPrefix(w.Directive+": "+w.Message, ": ")))
+	}
 	return x, asked, nil
 }
 
