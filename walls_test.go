@@ -30,7 +30,7 @@ var onlyIn = map[string][]string{
 	"go.etcd.io/bbolt":                    {"revocation"},
 	"github.com/redis/go-redis":           {"revocation"},
 	"cel.dev/cel-go":                      {"policy"},
-	"github.com/caddyserver/caddy":        {"caddymodule", "cmd", "internal"},
+	"github.com/caddyserver/caddy":        {"caddymodule", "cmd", "internal", "bench"},
 	"go.uber.org/zap":                     {"caddymodule", "cmd", "internal"},
 	"github.com/spf13/cobra":              {"caddymodule", "cmd", "internal"},
 	"github.com/prometheus/client_golang": {"caddymodule"},

@@ -1,110 +1,143 @@
-// Command bench drives a gateway end to end and says what the gate costs: the
-// same binary as a plain reverse proxy, with three constant header_up lines, and
-// with the gate in several states, in alternating short runs, the proxy pinned
-// to one core and everything else to the others.
+// Command bench drives gateways end to end and says what the gate costs: the
+// same binary as a plain reverse proxy and with the gate in each of its states,
+// a stock build of Caddy and, where it is installed, HAProxy. Runs are short
+// and take turns; the proxy has one core to itself and everything else the
+// others.
 //
-//	go run ./bench -seconds 3 -rounds 5
+//	go run ./bench
+//	go run ./bench -seconds 1 -rounds 3 -only plain,warm -sections load
 //
-// It needs wrk and taskset (Debian: wrk, util-linux). The figure to trust on a
-// noisy machine is CPU: what the proxy's process used for 10,000 requests.
+// It needs wrk and taskset (Debian: wrk, util-linux); redis-server and haproxy
+// are measured when they are there. The figure to trust on a noisy machine is
+// CPU: what the proxy's process used for 10,000 requests. With -write, tables and
+// plot go into the page of that name, between its markers.
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
+// settings are the flags.
+type settings struct {
+	seconds, rounds int
+	entries, tokens int
+	latencySeconds  int
+	only, sections  string
+	caddy           string
+	profiles        string
+	write           string
+	gogc            string
+}
+
 func main() {
-	seconds := flag.Int("seconds", 3, "seconds of one run")
-	rounds := flag.Int("rounds", 5, "runs of each variant")
-	serve := flag.String("serve-backend", "", "be the backend on this address")
-	entries := flag.Int("entries", 1_000_000, "live revocations of the variant many-revoked")
-	only := flag.String("only", "", "variants, separated by commas; default: all")
+	var s settings
+	flag.IntVar(&s.seconds, "seconds", 2, "seconds of one run of wrk")
+	flag.IntVar(&s.rounds, "rounds", 5, "runs of each variant, in turns")
+	flag.IntVar(&s.entries, "entries", 10_000_000, "live revocations of the variant `many-revoked`; 0: leave it out")
+	flag.IntVar(&s.tokens, "tokens", 1_000_000, "distinct tokens of the section memory")
+	flag.IntVar(&s.latencySeconds, "latency-seconds", 6, "seconds of one run at a constant rate")
+	flag.StringVar(&s.only, "only", "", "variants of the section load, separated by commas; plain is always among them")
+	flag.StringVar(&s.sections, "sections", strings.Join(sectionNames(), ","), "what to measure, separated by commas")
+	flag.StringVar(&s.caddy, "caddy", "", "this binary instead of a build of ./cmd/caddy")
+	flag.StringVar(&s.profiles, "profiles", "", "write a CPU profile of each variant of the section load into this folder")
+	flag.StringVar(&s.write, "write", "", "put tables and plot into this page, between its markers")
+	flag.StringVar(&s.gogc, "gogc", "", "run every gateway with this GOGC")
+	child := flag.String("child", "", "used by bench itself: backend, rate or flood")
 	flag.Parse()
-	if *serve != "" {
-		backend(*serve)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	var err error
+	if *child != "" {
+		err = runChild(ctx, *child, flag.Args())
+	} else {
+		err = run(ctx, s)
 	}
-	if err := run(*seconds, *rounds, *entries, *only); err != nil {
+	if err != nil {
+		stop()
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// backend is as small and fast as net/http is.
-func backend(address string) {
-	body := []byte("ok\n")
-	server := &http.Server{
-		Addr: address, ReadHeaderTimeout: 10 * time.Second,
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			w.Header()["Content-Type"] = []string{"text/plain"}
-			_, _ = w.Write(body)
-		}),
-	}
-	fmt.Fprintln(os.Stderr, server.ListenAndServe())
-	os.Exit(1)
+// section is one part of the report.
+type section struct {
+	name string
+	run  func(b *bench) (markdown string, err error)
 }
 
-func run(seconds, rounds, entries int, only string) error {
+var sections = []section{
+	{"load", (*bench).measureLoad},
+	{"latency", (*bench).measureLatency},
+	{"start", (*bench).measureStart},
+	{"memory", (*bench).measureMemory},
+	{"routes", (*bench).measureRoutes},
+	{"collector", (*bench).measureCollector},
+	{"steps", (*bench).measureSteps},
+}
+
+func sectionNames() []string {
+	var names []string
+	for _, s := range sections {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+func run(ctx context.Context, s settings) error {
 	for _, tool := range []string{"wrk", "taskset"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return fmt.Errorf("%s is missing (Debian: apt-get install wrk util-linux)", tool)
 		}
+	}
+	wanted := strings.Split(s.sections, ",")
+	for _, name := range wanted {
+		if !slices.Contains(sectionNames(), name) {
+			return fmt.Errorf("-sections: there is no %q; there are %s", name, strings.Join(sectionNames(), ", "))
+		}
+	}
+	if s.seconds < 1 || s.rounds < 1 || s.latencySeconds < 1 || s.tokens < 1 || s.entries < 0 {
+		return fmt.Errorf("seconds, rounds and tokens must be positive")
 	}
 	dir, err := os.MkdirTemp("", "jwtgate-bench-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	b := &bench{dir: dir, caddy: filepath.Join(dir, "caddy")}
-	defer b.stop()
+	b := &bench{ctx: ctx, dir: dir, settings: s, caddy: filepath.Join(dir, "caddy"), stock: filepath.Join(dir, "stock")}
+	defer b.stopAll()
 	if err := b.prepare(); err != nil {
 		return err
 	}
-	all := variants()
-	more, err := b.withRevocations(entries)
-	if err != nil {
-		return err
-	}
-	all = append(all, more...)
-	if only != "" {
-		names := strings.Split(only, ",")
-		all = slices.DeleteFunc(all, func(v *variant) bool { return v.name != "plain" && !slices.Contains(names, v.name) })
-	}
-	for _, v := range all {
-		if err := b.start(v); err != nil {
-			return fmt.Errorf("%s: %w", v.name, err)
+	page := map[string]string{"machine": machine(b.caddy)}
+	fmt.Println(page["machine"])
+	for _, part := range sections {
+		if !slices.Contains(wanted, part.name) {
+			continue
 		}
-		if v.started != nil {
-			v.started()
+		began := time.Now()
+		text, err := part.run(b)
+		if ctx.Err() != nil {
+			return fmt.Errorf("interrupted; %s is not complete and nothing was written", part.name)
 		}
-		if err := b.load(v, 1, nil); err != nil { // warm-up
-			return fmt.Errorf("%s: %w", v.name, err)
+		if err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
 		}
+		fmt.Fprintf(os.Stderr, "%s: %s\n", part.name, time.Since(began).Round(time.Second))
+		fmt.Println(text)
+		page[part.name] = text
 	}
-	for range rounds {
-		for _, v := range all {
-			if err := b.load(v, seconds, &v.runs); err != nil {
-				return fmt.Errorf("%s: %w", v.name, err)
-			}
-		}
+	if s.write == "" {
+		return nil
 	}
-	report(all)
-	return nil
-}
-
-func freeAddress() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed on the next line
-	if err != nil {
-		panic(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return writePage(s.write, page)
 }

@@ -1,66 +1,42 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
+	"os/exec"
 	"time"
-
-	"github.com/jwtgate/jwtgate/internal/signing"
 )
 
-// coldTokens is how many different tokens a cold run has; the cache of the
-// cold variants is off, so none is ever warm.
-const coldTokens = 2000
+// variant is one gateway in one state under one kind of requests.
+type variant struct {
+	name    string
+	about   string // for readers of the table
+	program string // empty: ours; stock, haproxy, or the path of another build
+	config  string // ADDRESS, ADMIN, BACKEND and DIR are filled in
+	wrk     string // Lua for wrk: the requests
+	env     []string
+	started func() // called once the gateway answers
+	refuses bool   // every answer is a refusal; otherwise none
+	probe   string // path that says whether it is ready; empty: /orders
 
-var algorithms = []string{"RS256", "ES256", "EdDSA"}
-
-// makeTokens writes the key set and, for each algorithm, a file of tokens of
-// about 900 bytes.
-func (b *bench) makeTokens() error {
-	if err := os.Mkdir(filepath.Join(b.dir, "tokens"), 0o700); err != nil {
-		return err
-	}
-	var keys []*signing.Key
-	now := time.Now()
-	for _, name := range algorithms {
-		key, err := signing.Generate(name)
-		if err != nil {
-			return err
-		}
-		key = key.WithID("key-" + name)
-		keys = append(keys, key)
-		var lines strings.Builder
-		for i := range coldTokens {
-			claims, err := json.Marshal(map[string]any{
-				"iss": "https://id.example.com", "aud": "orders-api", "sub": fmt.Sprintf("user-%06d", i),
-				"iat": now.Unix(), "exp": now.Add(time.Hour).Unix(), "jti": fmt.Sprintf("%032x", i), "sid": fmt.Sprintf("session-%08d", i),
-				"client_id": "mobile", "scope": "openid profile email orders:read orders:write", "email": "user@example.com",
-				"name": "A User of Middling Name", "tenant": "acme-europe-west", "preferred_username": "auser",
-				"realm_access": map[string]any{"roles": []string{"editor", "reader", "offline_access", "default-roles-acme"}},
-			})
-			if err != nil {
-				return err
-			}
-			raw, err := key.Sign(fmt.Appendf(nil, `{"alg":%q,"typ":"at+jwt","kid":%q}`, name, key.ID()), claims)
-			if err != nil {
-				return err
-			}
-			lines.WriteString(raw + "\n")
-			b.token = raw
-		}
-		if err := os.WriteFile(filepath.Join(b.dir, "tokens", name), []byte(lines.String()), 0o600); err != nil {
-			return err
-		}
-	}
-	return os.WriteFile(filepath.Join(b.dir, "keys.json"), signing.MarshalJWKS(keys...), 0o600)
+	address, admin string
+	process        *exec.Cmd
+	pid            int
+	began          time.Time
+	ready          time.Duration // from the start of the process to the first answer
+	rss            float64       // MiB after the last run
+	runs           []measured
 }
 
+// measured is one run of one variant.
+type measured struct {
+	perSecond float64
+	cpu       float64 // seconds of the proxy for 10,000 requests
+}
+
+// site is a Caddyfile: options of the app, handlers before the proxy, a block
+// of the proxy.
 const site = `{
-	admin off
+	admin ADMIN
 	persist_config off
 	auto_https off
 %s}
@@ -79,9 +55,21 @@ const gateBlock = `	jwtgate {
 	}
 `
 
+const constants = ` {
+		header_up X-User-ID user-000000
+		header_up X-User-Email user@example.com
+		header_up X-User-Roles editor,reader,offline_access,default-roles-acme
+	}`
+
+// app is the options block of the app; extra are further lines of it.
 func app(extra string) string {
-	return "\tjwtgate {\n\t\tissuer https://id.example.com {\n\t\t\taudience orders-api\n\t\t\tjwks_file DIR/keys.json\n\t\t}\n" + extra + "\t}\n"
+	return "\tjwtgate {\n\t\tissuer " + issuerName + " {\n\t\t\taudience orders-api\n\t\t\tjwks_file DIR/keys.json\n\t\t}\n" + extra + "\t}\n"
 }
+
+// gated is a site with a gate; extra are further lines of the app.
+func gated(extra string) string { return fmt.Sprintf(site, app(extra), gateBlock, "") }
+
+var plainSite = fmt.Sprintf(site, "", "", "")
 
 // send is the Lua of wrk: every request has the first token of a file, or with
 // all the next one of it; damage turns one character of the signature.
@@ -100,44 +88,26 @@ function request() i = i %% #tokens + 1 return tokens[i] end
 `, algorithm, damage, all)
 }
 
-func variants() []*variant {
-	none := `wrk.method = "GET"` + "\n"
+// variants are those of the section load. The first one is what the others are
+// compared with.
+func (b *bench) variants() ([]*variant, error) {
 	bearer := send("RS256", false, false)
 	all := []*variant{
-		{name: "plain", config: fmt.Sprintf(site, "", "", ""), wrk: bearer},
-		{name: "plain+header_up", config: fmt.Sprintf(site, "", "", ` {
-		header_up X-User-ID user-000000
-		header_up X-User-Email user@example.com
-		header_up X-User-Roles editor,reader,offline_access,default-roles-acme
-	}`), wrk: bearer},
-		{name: "warm", config: fmt.Sprintf(site, app(""), gateBlock, ""), wrk: bearer},
-		{name: "missing", config: fmt.Sprintf(site, app(""), gateBlock, ""), wrk: none, refuses: true},
-		{name: "bad-signature", config: fmt.Sprintf(site, app(""), gateBlock, ""), wrk: send("RS256", true, true), refuses: true},
+		{name: "plain", about: "plain `reverse_proxy`, the shipped binary", config: plainSite, wrk: bearer},
+		{name: "stock", about: "plain `reverse_proxy`, a stock build of Caddy", program: "stock", config: plainSite, wrk: bearer},
+		{name: "header-up", about: "plain with three constant `header_up`", config: fmt.Sprintf(site, "", "", constants), wrk: bearer},
+		{name: "warm", about: "gate, warm RS256, three headers forwarded", config: gated(""), wrk: bearer},
 	}
 	for _, a := range algorithms {
-		all = append(all, &variant{name: "cold-" + a, config: fmt.Sprintf(site, app("\t\tcache off\n"), gateBlock, ""), wrk: send(a, true, false)})
+		all = append(all, &variant{name: "cold-" + a, about: "gate, cold " + a + " (cache off)", config: gated("\t\tcache off\n"), wrk: send(a, true, false)})
 	}
-	return all
-}
-
-func median(values []float64) float64 {
-	slices.Sort(values)
-	return values[len(values)/2]
-}
-
-// report prints a Markdown table; ratios are of medians of pairs in the same
-// round, so that a drift of the machine falls out.
-func report(all []*variant) {
-	plain := all[0]
-	fmt.Println("| variant | req/s | of plain | CPU s per 10,000 | of plain | resident MiB |")
-	fmt.Println("|---|---|---|---|---|---|")
-	for _, v := range all {
-		var rate, cpu, rateOf, cpuOf []float64
-		for i, r := range v.runs {
-			rate, cpu = append(rate, r.perSecond), append(cpu, r.cpu)
-			rateOf = append(rateOf, r.perSecond/plain.runs[i].perSecond)
-			cpuOf = append(cpuOf, r.cpu/plain.runs[i].cpu)
-		}
-		fmt.Printf("| %s | %.0f | %.2f | %.2f | %.2f | %.0f |\n", v.name, median(rate), median(rateOf), median(cpu), median(cpuOf), float64(v.rss)/1024)
+	all = append(all,
+		&variant{name: "bad-signature", about: "gate, bad RS256 signatures", config: gated(""), wrk: send("RS256", true, true), refuses: true},
+		&variant{name: "missing", about: "gate, no token", config: gated(""), wrk: `wrk.method = "GET"` + "\n", refuses: true},
+	)
+	listed, err := b.withRevocations(b.settings.entries)
+	if err != nil {
+		return nil, err
 	}
+	return append(append(all, listed...), outside()...), nil
 }

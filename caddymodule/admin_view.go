@@ -40,8 +40,10 @@ type adminView struct {
 	circumstances func(issuer string, now time.Time) revocation.Circumstances
 	durable       bool // there is a journal
 	// feed is listView.knows, and fed listView.fed; nil: the gateway is alone.
-	feed   func() error
-	fed    func(context.Context) bool
+	feed func() error
+	fed  func(context.Context) bool
+	// about is what only the status and the reports tell.
+	about  statusSources
 	logger *slog.Logger
 	now    func() time.Time
 	// release gives the hold up. The list stays open until then.
@@ -77,6 +79,7 @@ func openActive() (*adminView, error) {
 		v.http, _ = module.(*caddyhttp.App)
 	}
 	v.feed, v.fed = app.state.list.knows, app.state.list.fed
+	v.about = app.state.about()
 	v.list, v.release = app.state.list.open()
 	return v, nil
 }

@@ -20,6 +20,7 @@ type answer struct {
 	retry  int64  // seconds, where the refusal knows none
 	code   token.Code
 	body   []byte
+	length string // of body, as Content-Length says it; empty: not counted yet
 }
 
 // answers is the one table of what codes mean for clients.
@@ -55,7 +56,7 @@ func init() {
 		if err != nil {
 			panic(fmt.Sprintf("answer %s: %v", code, err))
 		}
-		a.body = body
+		a.body, a.length = body, strconv.Itoa(len(body))
 	}
 }
 
@@ -64,6 +65,22 @@ type reply struct {
 	*answer
 	challenge  string // empty: none
 	retryAfter int64  // seconds; 0: none
+
+	// lines are the values of the answer's headers. Handlers around us edit
+	// values in place, so that no two answers may share them.
+	lines [5]string
+	used  int
+}
+
+// line returns value as that of a header, in memory of the reply's own.
+func (a *reply) line(value string) []string {
+	if a.used == len(a.lines) {
+		return []string{value}
+	}
+	i := a.used
+	a.used++
+	a.lines[i] = value
+	return a.lines[i : i+1 : i+1]
 }
 
 // reply returns the answer to refused.
@@ -77,9 +94,20 @@ func (run *runtime) reply(refused *token.Refusal) *reply {
 		out.retryAfter = min(max(a.retry, refused.Seconds), maxRetryAfter)
 	}
 	if a.status != http.StatusServiceUnavailable {
-		out.challenge = challenge(run.realm, a, refused.Scope)
+		if out.challenge = run.challenges[a.code]; out.challenge == "" || refused.Scope != "" {
+			out.challenge = challenge(run.realm, a, refused.Scope)
+		}
 	}
 	return out
+}
+
+// challengesOf are the challenges of a realm that say nothing about the request.
+func challengesOf(realm string) map[token.Code]string {
+	all := make(map[token.Code]string, len(answers))
+	for code, a := range answers {
+		all[code] = challenge(realm, a, "")
+	}
+	return all
 }
 
 // challenge returns the value of WWW-Authenticate. RFC 6750 section 3 wants at
@@ -118,17 +146,17 @@ func scopeSafe(scope string) bool {
 // announce sets what the answer says besides its body. What handlers before us
 // prepared for another body is taken back.
 func (a *reply) announce(header http.Header) {
-	for _, name := range []string{"Content-Encoding", "Content-Length", "Content-Type", "Etag", "Last-Modified"} {
+	for _, name := range [...]string{"Content-Encoding", "Content-Length", "Content-Type", "Etag", "Last-Modified"} {
 		delete(header, name)
 	}
-	header["Cache-Control"] = []string{"no-store"}
+	header["Cache-Control"] = a.line("no-store")
 	if a.challenge != "" {
-		header["Www-Authenticate"] = []string{a.challenge}
+		header["Www-Authenticate"] = a.line(a.challenge)
 	} else {
 		delete(header, "Www-Authenticate")
 	}
 	if a.retryAfter > 0 {
-		header["Retry-After"] = []string{strconv.FormatInt(a.retryAfter, 10)}
+		header["Retry-After"] = a.line(strconv.FormatInt(a.retryAfter, 10))
 	} else {
 		delete(header, "Retry-After")
 	}
@@ -137,8 +165,12 @@ func (a *reply) announce(header http.Header) {
 // write sends status and body. What fails here is the client's connection.
 func (a *reply) write(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
-	header["Content-Type"] = []string{"application/problem+json"}
-	header["Content-Length"] = []string{strconv.Itoa(len(a.body))}
+	header["Content-Type"] = a.line("application/problem+json")
+	length := a.length
+	if length == "" {
+		length = strconv.Itoa(len(a.body))
+	}
+	header["Content-Length"] = a.line(length)
 	w.WriteHeader(a.status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(a.body)

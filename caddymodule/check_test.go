@@ -83,7 +83,7 @@ func (r *checkReport) ofID(id string) string {
 	if len(only.Findings) == 0 {
 		return ""
 	}
-	text := only.text(paint{})
+	text := only.text(paint(false))
 	return text[:strings.LastIndex(text, "\n\n")+1]
 }
 
@@ -121,7 +121,7 @@ func TestCheckRules(t *testing.T) {
 			}
 			checkDisks(t)
 			if got := checkText(t, "Caddyfile", parts["fixed"], checkOptions{offline: true}); got.ofID(id) != "" || got.ofID("load_failed") != "" {
-				t.Errorf("the fixed Caddyfile has\n%s", got.text(paint{}))
+				t.Errorf("the fixed Caddyfile has\n%s", got.text(paint(false)))
 			}
 		})
 	}
@@ -195,7 +195,7 @@ func TestCheckStrict(t *testing.T) {
 	parts := sections(t, "testdata/check/observe_on.txt")
 	r := checkText(t, "Caddyfile", parts["bad"], checkOptions{offline: true, strict: true, timeout: time.Second})
 	if r.Errors != 1 || r.Warnings != 0 || r.verdict() == nil {
-		t.Error(r.text(paint{}))
+		t.Error(r.text(paint(false)))
 	}
 }
 
@@ -258,7 +258,7 @@ func TestCheckAsksIssuers(t *testing.T) {
 			iss := issuertest.New(t)
 			test.set(iss)
 			r := checkText(t, "Caddyfile", "localhost {\n\tjwtgate {\n\t\tissuer "+iss.URL()+"\n\t\taudience a\n\t}\n\treverse_proxy localhost:3000\n}\n", checkOptions{timeout: 20 * time.Second})
-			text := r.text(paint{})
+			text := r.text(paint(false))
 			if code := cli.Code(r.verdict()); code != test.code || !strings.Contains(text, test.words) {
 				t.Errorf("exit code %d, want %d with %q:\n%s", code, test.code, test.words, text)
 			}

@@ -122,10 +122,10 @@ func (r *checkReport) text(p paint) string {
 			if i.Seconds > 0 {
 				took = fmt.Sprintf(", %d ms", int64(i.Seconds*1000))
 			}
-			fmt.Fprintf(&b, "%s issuer %s: %s (%s), %d not used (%s%s)\n", p.good("✓"), printable(i.Issuer), counted(i.Keys, "usable key"),
+			fmt.Fprintf(&b, "%s issuer %s: %s (%s), %d not used (%s%s)\n", p.green("✓"), printable(i.Issuer), counted(i.Keys, "usable key"),
 				strings.Join(i.KeyTypes, ", "), len(i.Skipped), printable(what), took)
 		default:
-			fmt.Fprintf(&b, "%s issuer %s: %s\n", p.bad("✗"), printable(i.Issuer), printable(i.Error))
+			fmt.Fprintf(&b, "%s issuer %s: %s\n", p.red("✗"), printable(i.Issuer), printable(i.Error))
 		}
 	}
 	if len(r.Issuers) > 0 {
@@ -135,9 +135,9 @@ func (r *checkReport) text(p paint) string {
 		severity := p.dim(f.Severity)
 		switch f.Severity {
 		case severityError:
-			severity = p.bad(f.Severity)
+			severity = p.red(f.Severity)
 		case severityWarning:
-			severity = p.warn(f.Severity)
+			severity = p.yellow(f.Severity)
 		}
 		fmt.Fprintf(&b, "%s: %s: %s %s\n", f.place, severity, printable(f.Message), p.dim("["+f.ID+"]"))
 		fmt.Fprintf(&b, "    why: %s\n    fix: %s\n\n", f.Why, printable(f.Fix))
@@ -152,25 +152,3 @@ func counted(n int, what string) string {
 	}
 	return fmt.Sprintf("%d %s", n, what)
 }
-
-// paint colours words on a terminal, and nothing else.
-type paint struct{ on bool }
-
-// paintFor is for what out shows: colours on a terminal, unless the environment
-// variable NO_COLOR says otherwise.
-func paintFor(out io.Writer) paint {
-	file, ok := out.(*os.File)
-	return paint{on: ok && isTerminal(file) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
-}
-
-func (p paint) with(code, s string) string {
-	if !p.on {
-		return s
-	}
-	return "\x1b[" + code + "m" + s + "\x1b[0m"
-}
-
-func (p paint) good(s string) string { return p.with("32", s) }
-func (p paint) bad(s string) string  { return p.with("1;31", s) }
-func (p paint) warn(s string) string { return p.with("33", s) }
-func (p paint) dim(s string) string  { return p.with("2", s) }

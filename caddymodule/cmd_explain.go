@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -151,7 +152,7 @@ func (f *explainFlags) order(cmd *cobra.Command, args []string) (*explainOrder, 
 	}
 	if faults := o.faults(); len(faults) > 0 {
 		names := map[string]string{"path": "route", "headers": "header", "remote_ip": "remote-ip"}
-		return nil, nil, cli.Usagef("--%s: %s", cmpOr(names[faults[0].Field], faults[0].Field), faults[0].Detail)
+		return nil, nil, cli.Usagef("--%s: %s", cmp.Or(names[faults[0].Field], faults[0].Field), faults[0].Detail)
 	}
 	return o, notes, nil
 }
@@ -190,7 +191,7 @@ func (f *explainFlags) explain(ctx context.Context, o *explainOrder) (x *explana
 		x.Warnings = append(x.Warnings, "the issuer does not answer: "+asked.Error())
 	}
 	for _, w := range loaded.warnings {
-		x.Warnings = append(x.Warnings, fmt.Sprintf("%s:%d: %s", cmpOr(w.File, loaded.file), w.Line, strings.TrimPrefix(w.Directive+": "+w.Message, ": ")))
+		x.Warnings = append(x.Warnings, fmt.Sprintf("%s:%d: %s", cmp.Or(w.File, loaded.file), w.Line, w.Message))
 	}
 	return x, asked, nil
 }

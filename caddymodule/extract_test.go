@@ -305,3 +305,23 @@ func BenchmarkExtractEveryPlace(b *testing.B) {
 		h.extract(r)
 	}
 }
+
+// TestB64TokenAtEveryPlace: the alphabet is asked of every byte, wherever in a
+// group of eight it stands.
+func TestB64TokenAtEveryPlace(t *testing.T) {
+	for n := 1; n <= 26; n++ {
+		good := strings.Repeat("aZ9-._~+/", 3)[:n]
+		if !isB64Token(good) || !isB64Token(good+"==") {
+			t.Errorf("%q is refused", good)
+		}
+		for i := range n {
+			for _, bad := range []byte{0, ' ', '%', ',', '=', ':', '@', '[', '`', '{', 0x7F, 0x80, 0xFF} {
+				text := good[:i] + string([]byte{bad}) + good[i+1:]
+				// Padding at the end is none of the alphabet, and legal.
+				if want := bad == '=' && i == n-1 && n > 1; isB64Token(text) != want {
+					t.Errorf("%q: %v", text, !want)
+				}
+			}
+		}
+	}
+}

@@ -11,7 +11,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/jwtgate/jwtgate/gate"
+	"github.com/jwtgate/jwtgate/jwks"
 	"github.com/jwtgate/jwtgate/policy"
+	"github.com/jwtgate/jwtgate/token"
 )
 
 func init() {
@@ -115,8 +117,11 @@ type runtime struct {
 	cors               map[string]struct{} // normalized origins, as browsers send them
 	preflight, logUser bool
 	realm              string
+	challenges         map[token.Code]string // of realm; those that name a scope are made on request
 	maxToken           int
 	metrics            *metrics
+	keys               map[string]*jwks.Source // by issuer, for the log
+	observed           *gateObserver           // nil unless the gate observes
 	logger             *zap.Logger
 	now                func() time.Time
 	// lifetimes watch over the tokens of each issuer; empty where those that

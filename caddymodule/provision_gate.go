@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/jwtgate/jwtgate/gate"
+	"github.com/jwtgate/jwtgate/jwks"
 	"github.com/jwtgate/jwtgate/policy"
 	"github.com/jwtgate/jwtgate/token"
 )
@@ -48,7 +49,7 @@ func digestOf(v any) [sha256.Size]byte {
 
 // build makes the runtime of a gate.
 func (h *Handler) build(app *App, from *lender, logger *zap.Logger) (*runtime, error) {
-	run := &runtime{app: app, realm: h.Realm, logger: logger, now: time.Now, compiled: new(sync.Map)}
+	run := &runtime{app: app, realm: h.Realm, logger: logger, now: time.Now, compiled: new(sync.Map), keys: make(map[string]*jwks.Source)}
 	var errs collector
 	errs.check(h.contradictions())
 	errs.check(h.answers(run))
@@ -120,6 +121,7 @@ func (h *Handler) answers(run *runtime) error {
 	if err := checkRealm(run.realm); err != nil {
 		errs.check(fmt.Errorf("realm: %w", err))
 	}
+	run.challenges = challengesOf(run.realm)
 	origins, err := parseOrigins("cors", h.CORS)
 	errs.check(err)
 	if len(origins) > 0 {
@@ -298,6 +300,7 @@ func (h *Handler) guard(run *runtime, settings *gateSettings, forward *gate.Forw
 		}
 		names = append(names, t.name)
 		run.watch(t.name)
+		run.keys[t.name] = t.source
 		settings.Issuers = append(settings.Issuers, gateIssuer{t.name, t.digest, asked})
 		cfg.Issuers = append(cfg.Issuers, gate.Issuer{
 			Name:       t.name,
@@ -305,6 +308,7 @@ func (h *Handler) guard(run *runtime, settings *gateSettings, forward *gate.Forw
 			Policy:     judge,
 			Algorithms: t.algorithms,
 			Secret:     t.keys.Secret != nil,
+			OnSkew:     process.skewed(t.name),
 			Digest:     t.digest,
 		})
 	}
@@ -314,6 +318,9 @@ func (h *Handler) guard(run *runtime, settings *gateSettings, forward *gate.Forw
 	run.metrics = newMetrics(names...)
 	cfg.Digest = digestOf(settings)
 	cfg.OnVerify = run.metrics.verified
+	if h.Observe {
+		run.observed = run.app.state.observed.add(h, run, cfg.Digest)
+	}
 	run.gate, err = gate.New(cfg)
 	return err
 }

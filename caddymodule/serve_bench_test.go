@@ -44,9 +44,9 @@ func (w *nullWriter) Header() http.Header         { return w.h }
 func (w *nullWriter) Write(p []byte) (int, error) { return len(p), nil }
 func (w *nullWriter) WriteHeader(int)             {}
 
-func benchGate(b *testing.B) (*Handler, *issuertest.Issuer) {
+func benchGate(b testing.TB) (*Handler, *issuertest.Issuer) {
 	iss := issuertest.New(b)
-	config, err := adapt(fmt.Sprintf(":8080 {\n jwtgate {\n issuer %s {\n audience api\n }\n forward {\n X-User-ID sub\n X-User-Email email\n X-User-Roles realm_access.roles join ,\n }\n }\n}", iss.URL()))
+	config, err := adapt(fmt.Sprintf("{\n jwtgate {\n revocation {\n journal off\n }\n }\n}\n:8080 {\n jwtgate {\n issuer %s {\n audience api\n }\n forward {\n X-User-ID sub\n X-User-Email email\n X-User-Roles realm_access.roles join ,\n }\n }\n}", iss.URL()))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -60,6 +60,11 @@ func benchGate(b *testing.B) (*Handler, *issuertest.Issuer) {
 	}
 	app, err := ctx.App("http")
 	if err != nil {
+		b.Fatal(err)
+	}
+	if own, err := ctx.App("jwtgate"); err != nil {
+		b.Fatal(err)
+	} else if err := own.(*App).Start(); err != nil { // the revocation list; nothing listens
 		b.Fatal(err)
 	}
 	var found *Handler
@@ -87,25 +92,35 @@ func benchGate(b *testing.B) (*Handler, *issuertest.Issuer) {
 
 var pass = caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
 
-func benchServe(b *testing.B, auth func(*issuertest.Issuer) string, prepareOnly bool) {
+// settled returns a gate that decides about auth as want says, and what makes
+// the requests.
+func settled(b testing.TB, auth func(*issuertest.Issuer) string, want token.Reason) (*Handler, func() *http.Request) {
 	h, iss := benchGate(b)
 	fresh := benchRequest(auth(iss))
 	w := &nullWriter{http.Header{}}
-	// Until the keys are there, every token gets 503.
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	// Until keys and list are there, every token gets 503.
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(time.Millisecond) {
 		clear(w.h)
 		r := fresh()
 		if err := h.ServeHTTP(w, r, pass); err != nil {
 			b.Fatal(err)
 		}
-		if stateFor(r).reason.Code() != token.CodeKeysUnavailable {
-			break
+		reason := stateFor(r).reason
+		if code := reason.Code(); code != token.CodeKeysUnavailable && code != token.CodeRevocationUnavailable {
+			if reason != want {
+				b.Fatalf("%v, want %v", reason, want)
+			}
+			return h, fresh
 		}
 		if time.Now().After(end) {
-			b.Fatal("no keys within 5 s")
+			b.Fatalf("%v for 30 s", reason)
 		}
 	}
-	time.Sleep(20 * time.Millisecond) // the verdict cache takes entries in the background
+}
+
+func benchServe(b *testing.B, auth func(*issuertest.Issuer) string, prepareOnly bool, want token.Reason) {
+	h, fresh := settled(b, auth, want)
+	w := &nullWriter{http.Header{}}
 	b.ReportAllocs()
 	for b.Loop() {
 		r := fresh()
@@ -118,15 +133,15 @@ func benchServe(b *testing.B, auth func(*issuertest.Issuer) string, prepareOnly 
 }
 
 func good(i *issuertest.Issuer) string {
-	return "Bearer " + i.Sign(map[string]any{"email": "a@example.test", "realm_access": map[string]any{"roles": []string{"a", "b"}}})
+	return "Bearer " + i.Sign(map[string]any{"aud": "api", "email": "a@example.test", "realm_access": map[string]any{"roles": []string{"a", "b"}}})
 }
 
 // BenchmarkServeNothing is what the others spend on making a request.
-func BenchmarkServeNothing(b *testing.B) { benchServe(b, good, true) }
-func BenchmarkServeWarm(b *testing.B)    { benchServe(b, good, false) }
+func BenchmarkServeNothing(b *testing.B) { benchServe(b, good, true, token.ReasonNone) }
+func BenchmarkServeWarm(b *testing.B)    { benchServe(b, good, false, token.ReasonNone) }
 func BenchmarkRefuseMissing(b *testing.B) {
-	benchServe(b, func(*issuertest.Issuer) string { return "" }, false)
+	benchServe(b, func(*issuertest.Issuer) string { return "" }, false, token.TokenMissing)
 }
 func BenchmarkRefuseExpired(b *testing.B) {
-	benchServe(b, func(i *issuertest.Issuer) string { return "Bearer " + i.Sign(map[string]any{"exp": 1000000000}) }, false)
+	benchServe(b, func(i *issuertest.Issuer) string { return "Bearer " + i.Sign(map[string]any{"exp": 1000000000}) }, false, token.Expired)
 }

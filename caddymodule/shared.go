@@ -16,6 +16,9 @@ import (
 var (
 	keyPool   = caddy.NewUsagePool() // jwks.Config.PoolKey -> *pooledKeys
 	cachePool = caddy.NewUsagePool() // size in bytes -> *pooledCache
+
+	windowPool   = caddy.NewUsagePool() // windowKey -> *pooledWindow
+	observedPool = caddy.NewUsagePool() // observedGate -> *observations
 )
 
 // leases are the pooled values that one module holds.
@@ -76,6 +79,7 @@ func leaseKeys(cfg jwks.Config, from *lender, held *leases) (source *jwks.Source
 			Storage:      fresh,
 			OnDemand:     from.idle,
 			OnFetch:      process.fetched(cfg.Issuer),
+			OnFetchTime:  process.fetchTook(cfg.Issuer),
 			OnSuppressed: process.suppressed(cfg.Issuer),
 		})
 		if err != nil {

@@ -43,8 +43,13 @@ type requestState struct {
 	// reply is our answer, once there is one.
 	reply *reply
 
-	view requestView
-	repl *caddy.Replacer
+	// result is one of results, issuer the configured issuer that was chosen: of
+	// the last decision, for the access log.
+	result, issuer string
+
+	view   requestView
+	stream streamWriter
+	repl   *caddy.Replacer
 }
 
 // logoutMark makes a request a logout.
@@ -98,6 +103,7 @@ func stateFor(r *http.Request) *requestState {
 		st.repl = repl
 		repl.Map(st.placeholder)
 	}
+	st.tellAccessLog(r)
 	return st
 }
 

@@ -22,6 +22,7 @@ const (
 	resultStatus      = "status"
 	resultContent     = "content"
 	resultIssuer      = "issuer_mismatch"
+	resultFile        = "file" // of files alone; OnFetch is not told
 )
 
 // fault is why a fetch failed: a word for metrics and a sentence for people.

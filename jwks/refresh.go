@@ -48,9 +48,14 @@ func (s *Source) run() {
 		}
 		s.judge(s.now())
 		if f := s.takeOff(due); f != nil {
+			start := time.Now() // a duration for a histogram: not a matter of the injected clock
 			err := s.attempt(f)
+			took := time.Since(start)
 			if s.ctx.Err() != nil {
 				return // the attempt was cut off, and says nothing
+			}
+			if s.onFetchTime != nil {
+				s.onFetchTime(took)
 			}
 			s.settle(f, err)
 			s.finish(f, err)

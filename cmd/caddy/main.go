@@ -7,6 +7,10 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/jwtgate/jwtgate" // the gate and the demo
+	"github.com/jwtgate/jwtgate/internal/collector"
 )
 
-func main() { caddycmd.Main() }
+func main() {
+	collector.Tune()
+	caddycmd.Main()
+}
