@@ -82,7 +82,7 @@ func TestScreenshots(t *testing.T) {
 	b.UntilText("#banner", "Degraded")
 	b.Choose("#span", "300")
 	random := rand.New(rand.NewPCG(1, 2))
-	for end, burst := time.Now().Add(3*time.Minute), 0; time.Now().Before(end); burst++ {
+	for end, burst := time.Now().Add(2*time.Minute), 0; time.Now().Before(end); burst++ {
 		for range 12 + random.IntN(14) + burst/4%9 {
 			n := random.IntN(1000)
 			for _, k := range kinds {

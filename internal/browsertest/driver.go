@@ -23,7 +23,7 @@ import (
 )
 
 // Wait is how long tests wait for what must come.
-const Wait = 30 * time.Second
+const Wait = time.Minute
 
 // arguments keep the browser from doing anything by itself.
 var arguments = []string{
