@@ -159,7 +159,7 @@ func TestCheckExamples(t *testing.T) {
 	}
 	// The example of RFC 7517, appendix A.1.
 	ecKeys := []byte(`{"keys": [{"kty": "EC", "crv": "P-256", "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM", "kid": "1"}]}`)
-	expected := map[string][]string{"hs256-legacy": {"sub_optional"}}
+	expected := map[string][]string{"hs256-legacy": {"sub_optional"}, "backends": {"optional_backend"}}
 	for _, file := range append(files, filepath.Join(testdata, "../../Caddyfile.example")) {
 		name := filepath.Base(filepath.Dir(file))
 		t.Run(name, func(t *testing.T) {
