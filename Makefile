@@ -1,4 +1,4 @@
-.PHONY: build demo test race lint bench microbench fuzz
+.PHONY: build demo test race lint bench microbench fuzz chaos-mobile
 
 build:
 	go build -o caddy ./cmd/caddy
@@ -28,3 +28,7 @@ fuzz:
 	    go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
 	  done; \
 	done
+
+# The mobile clients against the gateway, for minutes: `go test ./...` has the short form.
+chaos-mobile:
+	JWTGATE_LONG=1 JWTGATE_MOBILE=required go test -timeout 60m -v -run 'TestChaos|TestRefused' ./examples/mobile

@@ -36,6 +36,10 @@ var onlyIn = map[string][]string{
 	"github.com/prometheus/client_golang": {"caddymodule"},
 }
 
+// standardOnly may import the standard library alone: what serves the page must
+// not reach Caddy but through the admin endpoint.
+const standardOnly = "caddymodule/ui/"
+
 func TestImportsRunOneWay(t *testing.T) {
 	files := 0
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
@@ -76,6 +80,9 @@ func checkImports(t *testing.T, path string) {
 		if err != nil {
 			t.Error(err)
 			continue
+		}
+		if first, _, _ := strings.Cut(name, "/"); strings.HasPrefix(path, standardOnly) && strings.Contains(first, ".") {
+			t.Errorf("%s imports %s; %s knows only the standard library", path, name, standardOnly)
 		}
 		allowed, inner := mayImport[top]
 		if own, ok := strings.CutPrefix(name, modulePath); ok && inner && !slices.Contains(allowed, own) {

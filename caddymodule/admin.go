@@ -54,7 +54,12 @@ func (a *AdminAPI) Routes() []caddy.AdminRoute {
 		route("/jwtgate/revocations/count", map[string]adminAction{http.MethodGet: {adminCount, 0}}),
 		route("/jwtgate/revocations/export", map[string]adminAction{http.MethodGet: {adminExport, 0}}),
 		route("/jwtgate/revocations/{id}", map[string]adminAction{http.MethodDelete: {adminUndo, maxNoteBody}}),
+		route("/jwtgate/explain", map[string]adminAction{http.MethodPost: {adminExplain, maxAdminBody}}),
 		route("/jwtgate/ready", map[string]adminAction{http.MethodGet: {adminReady, 0}}),
+		route("/jwtgate/status", map[string]adminAction{http.MethodGet: {adminStatus, 0}}),
+		route("/jwtgate/refresh", map[string]adminAction{http.MethodPost: {adminRefresh, 0}}),
+		route("/jwtgate/refresh/{issuer}", map[string]adminAction{http.MethodPost: {adminRefresh, 0}}),
+		route("/jwtgate/observe-report", map[string]adminAction{http.MethodGet: {adminObserveReport, 0}, http.MethodDelete: {adminObserveReset, 0}}),
 	}
 }
 
@@ -88,7 +93,7 @@ func (a *AdminAPI) serve(w http.ResponseWriter, r *http.Request, methods map[str
 
 func chooseAction(w http.ResponseWriter, r *http.Request, methods map[string]adminAction) (adminAction, error) {
 	if methods == nil {
-		return adminAction{}, problem(codeNotFound, "there is no such path; docs/revocations.md lists them")
+		return adminAction{}, problem(codeNotFound, "there is no such path; docs/revocations.md and docs/operate.md list them")
 	}
 	action, ok := methods[r.Method]
 	if !ok {

@@ -126,6 +126,20 @@ func innermost(err error) error {
 // do sends a request. Its error has the exit code that it leads to; answers
 // from 400 on are errors that hold an *adminRefusal. The caller closes the body.
 func (c *adminClient) do(ctx context.Context, method, path, contentType string, body io.Reader) (*http.Response, error) {
+	response, err := c.send(ctx, method, path, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode < 300 {
+		return response, nil
+	}
+	defer response.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	return nil, cli.Exit(cli.Refused, refusalOf(response.StatusCode, text))
+}
+
+// send is do without a look at the answer.
+func (c *adminClient) send(ctx context.Context, method, path, contentType string, body io.Reader) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return nil, err
@@ -140,12 +154,7 @@ func (c *adminClient) do(ctx context.Context, method, path, contentType string, 
 	if err != nil {
 		return nil, c.unreachable(err)
 	}
-	if response.StatusCode < 300 {
-		return response, nil
-	}
-	defer response.Body.Close()
-	text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<20))
-	return nil, cli.Exit(cli.Refused, refusalOf(response.StatusCode, text))
+	return response, nil
 }
 
 func refusalOf(status int, text []byte) *adminRefusal {

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -194,4 +195,18 @@ func kindName(k jsontext.Kind) string {
 // the list and its audit log, tokens must not.
 func looksLikeToken(s string) bool {
 	return len(s) > 20 && strings.HasPrefix(s, "eyJ") && strings.Count(s, ".") >= 2
+}
+
+// lists returns a member that has to be an object of arrays of strings, as
+// headers are; nil if it is missing.
+func (m *members) lists(name string) map[string][]string {
+	v := m.values[name]
+	if v == nil {
+		return nil
+	}
+	lists := make(map[string][]string)
+	if v.Kind() != '{' || json.Unmarshal(v, &lists) != nil {
+		m.fault(name, `an object of arrays of strings is wanted, such as {"Accept": ["*/*"]}`)
+	}
+	return lists
 }

@@ -143,7 +143,7 @@ func newAdminBench(t testing.TB) *adminBench {
 	iss := issuertest.New(t)
 	b := benchWith(t, iss.URL(), jwks.Config{Issuer: iss.URL(), JWKS: iss.KeysURL()})
 	b.iss = iss
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(time.Millisecond) {
 		if set, _ := b.view.issuers[0].source.Keys(time.Now()); set != nil {
 			return b
 		}
@@ -176,7 +176,7 @@ func benchWith(t testing.TB, name string, keys jwks.Config) *adminBench {
 	}
 	api := &AdminAPI{open: func() (*adminView, error) {
 		v := &adminView{list: b.view.list, issuers: b.view.issuers, circumstances: b.view.circumstances, durable: b.view.durable,
-			logger: b.view.logger, now: b.view.now, release: b.view.release}
+			about: b.view.about, logger: b.view.logger, now: b.view.now, release: b.view.release}
 		return v, nil
 	}}
 	for _, route := range api.Routes() {

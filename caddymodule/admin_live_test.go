@@ -96,6 +96,11 @@ func (g *adminGateway) admin(method, path, contentType string, body io.Reader) g
 		r.Header.Set("Content-Type", contentType)
 	}
 	response, err := client.http.Do(r)
+	// Right after a reload Caddy may close the connection that it has just
+	// accepted.
+	for end := time.Now().Add(10 * time.Second); err != nil && body == nil && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		response, err = client.http.Do(r)
+	}
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -116,6 +121,9 @@ func (g *adminGateway) use(token string) string {
 	}
 	r.Header.Set("Authorization", "Bearer "+token)
 	response, err := http.DefaultClient.Do(r)
+	for end := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		response, err = http.DefaultClient.Do(r)
+	}
 	if err != nil {
 		g.t.Fatal(err)
 	}

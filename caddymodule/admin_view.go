@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/jwtgate/jwtgate/gate"
 	"github.com/jwtgate/jwtgate/policy"
@@ -39,12 +40,17 @@ type adminView struct {
 	circumstances func(issuer string, now time.Time) revocation.Circumstances
 	durable       bool // there is a journal
 	// feed is listView.knows, and fed listView.fed; nil: the gateway is alone.
-	feed   func() error
-	fed    func(context.Context) bool
+	feed func() error
+	fed  func(context.Context) bool
+	// about is what only the status and the reports tell.
+	about  statusSources
 	logger *slog.Logger
 	now    func() time.Time
 	// release gives the hold up. The list stays open until then.
 	release func()
+
+	// http is Caddy's HTTP app; nil: there is none.
+	http *caddyhttp.App
 
 	// verifiers are built when a token has to be verified.
 	once      sync.Once
@@ -53,7 +59,8 @@ type adminView struct {
 
 // openActive takes hold of the configuration that is running now.
 func openActive() (*adminView, error) {
-	module, err := caddy.ActiveContext().AppIfConfigured("jwtgate")
+	ctx := caddy.ActiveContext()
+	module, err := ctx.AppIfConfigured("jwtgate")
 	if err != nil {
 		return nil, problem(codeNotConfigured, "there is no gate, or Caddy is starting")
 	}
@@ -68,7 +75,11 @@ func openActive() (*adminView, error) {
 		logger:        app.state.lender.logger,
 		now:           time.Now,
 	}
+	if module, err := ctx.AppIfConfigured("http"); err == nil {
+		v.http, _ = module.(*caddyhttp.App)
+	}
 	v.feed, v.fed = app.state.list.knows, app.state.list.fed
+	v.about = app.state.about()
 	v.list, v.release = app.state.list.open()
 	return v, nil
 }

@@ -193,7 +193,7 @@ func TestCORSOnOurOwnAnswers(t *testing.T) {
 			}
 			expose := ""
 			if tt.allow != "" {
-				expose = "WWW-Authenticate, Retry-After"
+				expose = "WWW-Authenticate, Retry-After, Date"
 			}
 			if got := header.Get("Access-Control-Expose-Headers"); got != expose {
 				t.Errorf("Expose-Headers %q, want %q", got, expose)

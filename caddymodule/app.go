@@ -2,11 +2,14 @@ package caddymodule
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/jwtgate/jwtgate/gate"
 )
@@ -30,6 +33,7 @@ type App struct {
 
 	state  *appState
 	leases *leases
+	ctx    caddy.Context
 }
 
 // appState is what Provision makes of an App. Gates of the same configuration
@@ -44,6 +48,8 @@ type appState struct {
 	keys       *keyCollector
 	names      nameRegistry
 	trusts     trustRegistry
+	observed   observerRegistry
+	window     *decisionWindow // from Start on
 	// allowExpired is the greatest allow_expired of all logouts.
 	allowExpired atomic.Int64
 }
@@ -58,12 +64,12 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // a gateway.
 func (a *App) Provision(ctx caddy.Context) error {
 	logger := ctx.Logger()
-	a.leases = new(leases)
+	a.leases, a.ctx = new(leases), ctx
 	a.state = &appState{
-		lender: &lender{logger: ctx.Slogger(), storage: ctx.Storage()},
+		lender: &lender{logger: ctx.Slogger(), storage: ctx.Storage(), idle: ctx.Value(offlineKey{}) != nil},
 		keys:   newKeyCollector(time.Now),
 	}
-	if err := process.register(ctx.GetMetricsRegistry(), append(append(revocationMetrics.all(), feedMetrics.all()...), a.state.keys)...); err != nil {
+	if err := process.register(ctx.GetMetricsRegistry(), a.state.collectors()...); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	var errs collector
@@ -102,7 +108,25 @@ func (a *App) Provision(ctx caddy.Context) error {
 
 // Start opens the revocation list, which is then loaded in the background, or
 // joins the configuration that has it open. Until it is there, gates refuse.
-func (a *App) Start() error { return a.state.list.start() }
+func (a *App) Start() error {
+	a.state.window = leaseWindow(a.leases)
+	a.state.observed.bind(a.gateLabels(), a.leases)
+	return a.state.list.start()
+}
+
+// gateLabels names the gates of the configuration by the routes that they stand
+// on.
+func (a *App) gateLabels() map[*Handler]string {
+	module, err := a.ctx.AppIfConfigured("http")
+	if err != nil {
+		return nil
+	}
+	app, ok := module.(*caddyhttp.App)
+	if !ok {
+		return nil
+	}
+	return gateLabels(app)
+}
 
 // Stop implements caddy.App.
 func (a *App) Stop() error { return nil }
@@ -121,6 +145,12 @@ func (a *App) Cleanup() error {
 // managed returns the names of all headers that gates of the configuration own.
 // It is complete once the configuration is provisioned.
 func (a *App) managed() *gate.ManagedNames { return a.state.names.snapshot.Load() }
+
+// collectors lists what is registered beside the collectors of the process
+// about requests.
+func (s *appState) collectors() []prometheus.Collector {
+	return slices.Concat(revocationMetrics.all(), feedMetrics.all(), []prometheus.Collector{s.keys, newReadyCollector(s)})
+}
 
 // issuer returns the app's issuer of that name, nil if there is none.
 func (s *appState) issuer(name string) *trustedIssuer {

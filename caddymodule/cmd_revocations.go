@@ -152,17 +152,22 @@ func cell(s string) string {
 	if s == "" {
 		return "-"
 	}
-	s = strings.Map(func(r rune) rune {
-		if !isGraphic(r) {
-			return '\uFFFD'
-		}
-		return r
-	}, s)
+	s = graphic(s)
 	const most = 80
 	if runes := []rune(s); len(runes) > most {
 		s = string(runes[:most-1]) + "…"
 	}
 	return s
+}
+
+// graphic is printable for a single line.
+func graphic(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !isGraphic(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
 }
 
 // isGraphic leaves out what a terminal obeys, marks that change the direction

@@ -130,7 +130,7 @@ func (l *lab) frame(t *testing.T, path string, fields []hpack.HeaderField) (stat
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(60 * time.Second))
 	var block bytes.Buffer
 	enc := hpack.NewEncoder(&block)
 	for _, field := range append([]hpack.HeaderField{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "http"}, {Name: ":authority", Value: l.addr}, {Name: ":path", Value: path}}, fields...) {

@@ -20,9 +20,10 @@ func (run *runtime) allowOrigin(header http.Header, r *http.Request) {
 		return
 	}
 	header["Access-Control-Allow-Origin"] = []string{origins[0]}
-	header["Access-Control-Expose-Headers"] = []string{"WWW-Authenticate, Retry-After"}
+	// Date, because an app does not believe the clock of its device.
+	header["Access-Control-Expose-Headers"] = []string{"WWW-Authenticate, Retry-After, Date"}
 	if isGRPC(r) {
-		header["Access-Control-Expose-Headers"] = []string{"Grpc-Status, Grpc-Message"}
+		header["Access-Control-Expose-Headers"] = []string{"Grpc-Status, Grpc-Message, Retry-After, Date"}
 	}
 	// Without this no page can read the answer to a request with a cookie.
 	if slices.ContainsFunc(run.sources, func(s TokenSource) bool { return s.From == "cookie" }) {

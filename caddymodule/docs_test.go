@@ -26,6 +26,11 @@ func TestDocsAdapt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	deeper, err := filepath.Glob("../docs/*/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = append(files, deeper...)
 	wrap := map[string]string{
 		"":       "%s",
 		"app":    "{\njwtgate {\n%s\n}\n}\n:8080 {\njwtgate\n}\n",

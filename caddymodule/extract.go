@@ -11,12 +11,13 @@ import (
 type credential struct {
 	token  string       // empty: the request has none
 	source *TokenSource // nil: Authorization
-	// greeted says that the client offered ownProtocol, and no subprotocol for
-	// the backend.
+	// greeted says that the client offered ownProtocol beside a token, good or
+	// not, and no subprotocol for the backend.
 	greeted bool
 }
 
-// extract finds the token of r. Without one it returns the zero credential.
+// extract finds the token of r. Without one it returns a credential that is zero
+// but for greeted.
 // Tokens in the query and among the WebSocket subprotocols are removed from r,
 // also when it is refused, so that nothing after us logs or proxies them; they
 // cannot be found a second time.
@@ -56,6 +57,7 @@ type search struct {
 	found     credential
 	malformed string // what was expected, if something was malformed
 	repeated  bool
+	greeted   bool
 }
 
 // add notes the token of a place, where an empty text is none, and that the
@@ -121,23 +123,24 @@ func (s *search) look(r *http.Request, source *TokenSource) {
 		text, count, greeted := takeProtocol(r)
 		if isUpgrade(r) {
 			s.add(text, count, source)
-			s.found.greeted = greeted && s.found.source == source
+			s.greeted = greeted
 		}
 	}
 }
 
 // result judges what was found.
 func (s *search) result(r *http.Request, maxToken int) (credential, *token.Refusal) {
-	source := s.found.source
+	source, none := s.found.source, credential{greeted: s.greeted}
+	s.found.greeted = s.greeted
 	switch {
 	case s.malformed != "":
-		return credential{}, token.Refuse(token.AuthorizationMalformed, s.malformed, "")
+		return none, token.Refuse(token.AuthorizationMalformed, s.malformed, "")
 	case s.repeated:
-		return credential{}, token.Refuse(token.TokenDuplicate, "one token in one place", "")
+		return none, token.Refuse(token.TokenDuplicate, "one token in one place", "")
 	case source != nil && source.From == "cookie" && !fromOwnPage(r, source.Origins):
-		return credential{}, token.Refuse(token.CrossOrigin, "a page of this host or of a trusted origin", "")
+		return none, token.Refuse(token.CrossOrigin, "a page of this host or of a trusted origin", "")
 	case len(s.found.token) > maxToken:
-		return credential{}, token.Refuse(token.TokenTooLong, "at most max_token bytes", "")
+		return none, token.Refuse(token.TokenTooLong, "at most max_token bytes", "")
 	}
 	return s.found, nil
 }

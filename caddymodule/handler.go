@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -10,6 +11,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/jwtgate/jwtgate/gate"
+	"github.com/jwtgate/jwtgate/jwks"
+	"github.com/jwtgate/jwtgate/policy"
 	"github.com/jwtgate/jwtgate/token"
 )
 
@@ -105,8 +108,8 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 // runtime is what Provision makes of a Handler and ServeHTTP uses. Immutable
 // after provisioning, and valid after Cleanup: requests outlive it.
 type runtime struct {
-	gate *gate.Gate // nil when public
-	app  *App       // for the managed names of all gates of the configuration
+	gate judge // a *gate.Gate but for explanations; nil when public
+	app  *App  // for the managed names of all gates of the configuration
 	// sources are the places besides Authorization, origins normalized.
 	sources []TokenSource
 	// aliases matches the headers among sources in every spelling; nil: none.
@@ -117,6 +120,8 @@ type runtime struct {
 	challenges         map[token.Code]string // of realm; those that name a scope are made on request
 	maxToken           int
 	metrics            *metrics
+	keys               map[string]*jwks.Source // by issuer, for the log
+	observed           *gateObserver           // nil unless the gate observes
 	logger             *zap.Logger
 	now                func() time.Time
 	// lifetimes watch over the tokens of each issuer; empty where those that
@@ -125,6 +130,11 @@ type runtime struct {
 	// compiled holds *caddyhttp.Server -> caddyhttp.Handler, the error routes
 	// of each server that the gate is on.
 	compiled *sync.Map
+}
+
+// judge decides about a token as gate.Gate does.
+type judge interface {
+	Check(ctx context.Context, raw string, req policy.Request, opts gate.Options) (id *gate.Identity, issuer string, err error)
 }
 
 // Provision expands and checks the settings, registers the names of managed
@@ -139,7 +149,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if !ok {
 		return fmt.Errorf("the app jwtgate is a %T", module)
 	}
-	lender := &lender{logger: ctx.Slogger(), storage: ctx.Storage()}
+	lender := &lender{logger: ctx.Slogger(), storage: ctx.Storage(), idle: ctx.Value(offlineKey{}) != nil}
 	h.run, err = h.build(app, lender, ctx.Logger())
 	return err
 }

@@ -122,7 +122,7 @@ func (g *logoutGateway) send(client *http.Client, method, path, raw string) got 
 func (g *logoutGateway) ready() *http.Client {
 	g.t.Helper()
 	client := g.client()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if a := g.send(client, "GET", "/", g.issuer.Sign(nil)); a.Status == 200 {
 			return client
 		} else if time.Now().After(end) {

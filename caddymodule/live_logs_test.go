@@ -103,7 +103,7 @@ func TestLogsSayNeitherTokenNorClaims(t *testing.T) {
 		}
 		return c
 	}
-	g.passes(10*time.Second, "/", g.Issuer.Sign(nil))
+	g.passes(patience, "/", g.Issuer.Sign(nil))
 	var tokens []string
 	for _, tt := range []struct {
 		path, raw string
@@ -242,7 +242,7 @@ func (g *gateway) tokenNotLogged(log string, place func(raw string) (query strin
 	t := g.t
 	t.Helper()
 	g.client.CloseIdleConnections() // to the configuration before
-	g.passes(10*time.Second, "/", g.Issuer.Sign(nil))
+	g.passes(patience, "/", g.Issuer.Sign(nil))
 	g.Backend.take()
 	good, expired := g.Issuer.Sign(nil), g.Issuer.Sign(map[string]any{"exp": 1})
 	for _, tt := range []struct {

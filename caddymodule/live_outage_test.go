@@ -41,22 +41,30 @@ func TestIssuerFailingAtStart(t *testing.T) {
 	sites.WriteString("reverse_proxy BACKEND\n}")
 	began := time.Now()
 	g := (&setup{Sites: sites.String()}).start(t)
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 15*time.Second {
 		t.Errorf("the start took %s", took)
 	}
 	healthy := g.Issuer.Sign(nil)
-	g.passes(10*time.Second, "/healthy", healthy)
+	g.passes(patience, "/healthy", healthy)
+	slow, asked := 0, 0 // one slow answer says little on a busy machine
 	for range 5 {
 		for i, f := range failures {
 			for name, raw := range map[string]string{"good": issuers[i].Sign(nil), "unknown kid": issuers[i].Sign(nil, issuertest.Kid("x"))} {
-				if h := g.ask(fmt.Sprintf("/%d", i), raw); !h.unavailable() || h.took > time.Second {
+				h := g.ask(fmt.Sprintf("/%d", i), raw)
+				if !h.unavailable() {
 					t.Errorf("%s, %s: %s, Retry-After %q", f.name, name, h, h.Header.Get("Retry-After"))
+				}
+				if asked++; h.took >= time.Second {
+					slow++
 				}
 			}
 			if h := g.ask("/healthy", healthy); h.Status != http.StatusOK {
 				t.Errorf("the healthy issuer beside %s: %s", f.name, h)
 			}
 		}
+	}
+	if slow > asked/5 {
+		t.Errorf("%d of %d refusals took as long as the issuer may", slow, asked)
 	}
 	for _, iss := range issuers {
 		iss.Up()
@@ -66,7 +74,7 @@ func TestIssuerFailingAtStart(t *testing.T) {
 	up := time.Now()
 	for i, f := range failures {
 		g.t = t
-		g.passes(10*time.Second, fmt.Sprintf("/%d", i), issuers[i].Sign(nil))
+		g.passes(patience, fmt.Sprintf("/%d", i), issuers[i].Sign(nil))
 		t.Logf("%s: works %s after the issuer does", f.name, time.Since(up).Round(10*time.Millisecond))
 	}
 }
@@ -85,7 +93,7 @@ func TestIssuerDownForLong(t *testing.T) {
 	})
 	g := (&setup{Issuer: iss, Keys: fmt.Sprintf("refresh %s\nmax_stale %s", refresh, stale), Sites: gateSite}).start(t)
 	old := iss.Sign(nil)
-	g.passes(10*time.Second, "/", old)
+	g.passes(patience, "/", old)
 	asks := iss.KeyRequests()
 	eventually(t, "a refresh", func() bool { return iss.KeyRequests() > asks })
 	iss.Down()
@@ -93,9 +101,9 @@ func TestIssuerDownForLong(t *testing.T) {
 	fresh := iss.Rotate() // which the gateway cannot hear of
 
 	served, refused := 0, 0
-	for end := time.Now().Add(20 * time.Second); refused < 20; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); refused < 20; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("no 503 within 20 s of the end of the issuer, %d times 200", served)
+			t.Fatalf("no 503 within a minute of the end of the issuer, %d times 200", served)
 		}
 		h := g.ask("/", old)
 		switch {
@@ -120,8 +128,8 @@ func TestIssuerDownForLong(t *testing.T) {
 		t.Errorf("let through %d times only", served)
 	}
 	iss.Up()
-	g.passes(10*time.Second, "/", old)
-	g.passes(10*time.Second, "/", iss.Sign(nil, issuertest.Key(fresh)))
+	g.passes(patience, "/", old)
+	g.passes(patience, "/", iss.Sign(nil, issuertest.Key(fresh)))
 
 	g.logged("keys are refreshed again")
 	data, err := os.ReadFile(g.log)
@@ -139,10 +147,10 @@ func TestIssuerDownForLong(t *testing.T) {
 // as quick as ever, a token of an unknown key is held for at most the timeout,
 // and of those at most 256 at once.
 func TestIssuerHanging(t *testing.T) {
-	const timeout, slack = 2 * time.Second, 1500 * time.Millisecond
+	const timeout, slack = 5 * time.Second, 2 * time.Second
 	g := (&setup{Keys: "timeout " + timeout.String(), Sites: gateSite, Level: "INFO"}).start(t)
 	known := g.Issuer.Sign(nil)
-	g.passes(10*time.Second, "/", known)
+	g.passes(patience, "/", known)
 	g.Issuer.Fail(issuertest.Hang)
 
 	const strangers, most = 400, 256
@@ -164,7 +172,7 @@ func TestIssuerHanging(t *testing.T) {
 	meanwhile := 0
 	for waiting.Load() > 0 {
 		h := g.ask("/", known)
-		if h.err != nil || h.Status != http.StatusOK || h.took > time.Second {
+		if h.err != nil || h.Status != http.StatusOK || h.took > timeout/2 {
 			t.Errorf("a token of a known key meanwhile: %s", h)
 		}
 		meanwhile++
@@ -173,7 +181,7 @@ func TestIssuerHanging(t *testing.T) {
 	clients.Wait()
 	held, longest := 0, time.Duration(0)
 	for _, h := range heards {
-		if !h.unavailable() || h.took > timeout+slack {
+		if !h.unavailable() || h.took > timeout+2*slack {
 			t.Errorf("a token of an unknown key: %s, Retry-After %q", h, h.Header.Get("Retry-After"))
 		}
 		if h.took >= timeout-slack/2 {
@@ -200,11 +208,11 @@ func TestIssuerHanging(t *testing.T) {
 // TestReloadWhileTheIssuerHangs: neither waits for the other, and the requests
 // that the old configuration holds are answered.
 func TestReloadWhileTheIssuerHangs(t *testing.T) {
-	const timeout = 2 * time.Second
+	const timeout = 6 * time.Second
 	s := setup{Keys: "timeout " + timeout.String(), Sites: gateSite}
 	g := s.start(t)
 	known := g.Issuer.Sign(nil)
-	g.passes(10*time.Second, "/", known)
+	g.passes(patience, "/", known)
 	g.Issuer.Fail(issuertest.Hang)
 	held := make(chan heard, 1)
 	stranger := g.Issuer.Sign(nil, issuertest.Kid("unknown"))
@@ -217,14 +225,11 @@ func TestReloadWhileTheIssuerHangs(t *testing.T) {
 	if took := time.Since(began); took > timeout*2/3 {
 		t.Errorf("the reload took %s", took)
 	}
-	h := g.ask("/", known)
-	for end := time.Now().Add(time.Second); h.err != nil && time.Now().Before(end); {
-		h = g.ask("/", known) // a connection that the old listener took along
-	}
+	h := g.again("/", known)
 	if h.err != nil || h.Status != http.StatusOK {
 		t.Errorf("after the reload: %s", h)
 	}
-	if h := <-held; !h.unavailable() || h.took > timeout+1500*time.Millisecond {
+	if h := <-held; !h.unavailable() || h.took > 2*timeout {
 		t.Errorf("a request that was held: %s", h)
 	}
 	if n := g.Issuer.KeyRequests(); n != 2 {

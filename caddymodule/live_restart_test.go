@@ -128,8 +128,8 @@ func TestRestartWhileTheIssuerIsDown(t *testing.T) {
 	raw := iss.Sign(nil)
 
 	kill := runElsewhere(t, config)
-	g.passes(10*time.Second, "/long", raw)
-	g.passes(10*time.Second, "/short", raw)
+	g.passes(patience, "/long", raw)
+	g.passes(patience, "/short", raw)
 	eventually(t, "the keys are in storage", func() bool {
 		files, err := filepath.Glob(filepath.Join(s.Storage, "jwtgate", "keys", "*.json"))
 		return err == nil && len(files) > 0
@@ -143,7 +143,7 @@ func TestRestartWhileTheIssuerIsDown(t *testing.T) {
 	}
 
 	runElsewhere(t, config)
-	g.passes(3*time.Second, "/long", raw)
+	g.passes(patience, "/long", raw)
 	for range 5 {
 		if h := g.ask("/long", iss.Sign(nil)); h.Status != http.StatusOK {
 			t.Errorf("with the last good keys: %s", h)
@@ -162,8 +162,8 @@ func TestRestartWhileTheIssuerIsDown(t *testing.T) {
 	g.logged("last good keys read from storage")
 	g.logged("last good keys in storage have passed max_stale")
 	iss.Up()
-	g.passes(10*time.Second, "/short", raw)
-	g.passes(10*time.Second, "/long", raw)
+	g.passes(patience, "/short", raw)
+	g.passes(patience, "/long", raw)
 }
 
 // TestValidateBesideARunningGateway: the process that validates does not want
@@ -177,7 +177,7 @@ func TestValidateBesideARunningGateway(t *testing.T) {
 	keys := filepath.Join(s.Storage, "jwtgate", "keys")
 	config := s.config(g)
 	raw := g.Issuer.Sign(nil)
-	g.passes(10*time.Second, "/", raw)
+	g.passes(patience, "/", raw)
 	eventually(t, "the keys are in storage", func() bool {
 		files, err := filepath.Glob(filepath.Join(keys, "*.json"))
 		return err == nil && len(files) == 1

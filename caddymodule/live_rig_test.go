@@ -163,6 +163,19 @@ func (g *gateway) ask(path, token string) (h heard) {
 	return h
 }
 
+// again is ask for when a reload has just ended: a request whose connection was
+// cut by it is sent again.
+func (g *gateway) again(path, token string) (h heard) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if h = g.ask(path, token); !cutByReload(h.err) || time.Now().After(end) {
+			return h
+		}
+	}
+}
+
+// patience is how long what has to come may take on a busy machine.
+const patience = time.Minute
+
 // passes waits until a token is let through.
 func (g *gateway) passes(within time.Duration, path, token string) {
 	g.t.Helper()
@@ -175,4 +188,27 @@ func (g *gateway) passes(within time.Duration, path, token string) {
 			g.t.Fatalf("%s not let through within %s: %s", path, within, h)
 		}
 	}
+}
+
+// send sends a request with a body of that many bytes. Headers are lines.
+func (g *gateway) send(method, path string, headers []string, size int) (got, error) {
+	var body io.Reader
+	if size > 0 {
+		body = strings.NewReader(strings.Repeat("x", size))
+	}
+	r, err := http.NewRequestWithContext(g.t.Context(), method, "http://"+g.Addr+path, body)
+	if err != nil {
+		return got{}, err
+	}
+	for _, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		r.Header[http.CanonicalHeaderKey(name)] = append(r.Header[http.CanonicalHeaderKey(name)], value)
+	}
+	resp, err := g.client.Do(r)
+	if err != nil {
+		return got{}, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	return got{resp.StatusCode, resp.Header, string(answer)}, err
 }

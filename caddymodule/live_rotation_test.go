@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/jwtgate/jwtgate/internal/issuertest"
 	"github.com/jwtgate/jwtgate/internal/signing"
@@ -19,7 +18,7 @@ func TestKeysRotateAndNoValidTokenIsRefused(t *testing.T) {
 	iss := issuertest.New(t, "ES256")
 	iss.SetCacheControl("-") // so that refresh counts
 	g := (&setup{Issuer: iss, Keys: "refresh 1s", Sites: gateSite, Level: "INFO"}).start(t)
-	g.passes(10*time.Second, "/", iss.Sign(nil))
+	g.passes(patience, "/", iss.Sign(nil))
 
 	type issued struct {
 		key  *signing.Key
@@ -100,7 +99,7 @@ func TestRotationIsAcceptedAtOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := setup{Sites: gateSite}
 			g := s.start(t)
-			g.passes(10*time.Second, "/", g.Issuer.Sign(nil))
+			g.passes(patience, "/", g.Issuer.Sign(nil))
 			key, asks := next(g.Issuer), g.Issuer.KeyRequests()
 			for range 3 {
 				if h := g.ask("/", g.Issuer.Sign(nil, issuertest.Key(key))); h.err != nil || h.Status != http.StatusOK {
@@ -127,7 +126,7 @@ func TestTrapCachedVerdictOutlivingAWithdrawnKey(t *testing.T) {
 	for range 3 {
 		warm = append(warm, iss.Sign(nil))
 	}
-	g.passes(10*time.Second, "/", warm[0])
+	g.passes(patience, "/", warm[0])
 	for range 3 {
 		for _, raw := range warm {
 			if h := g.ask("/", raw); h.err != nil || h.Status != http.StatusOK {

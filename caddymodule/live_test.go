@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -88,7 +90,7 @@ func liveWith(t testing.TB, options, caddyfile string) *gateway {
 		}
 	})
 	// The keys are fetched in the background: a gate without them says 503.
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if g.Issuer.KeyRequests() > 0 {
 			break
 		}
@@ -130,7 +132,7 @@ func (a got) code() string {
 // A 503 while the keys are on their way is tried again.
 func (g *gateway) do(method, path string, headers ...string) got {
 	g.t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		a := g.once(method, path, headers...)
 		if a.code() != "keys_unavailable" || time.Now().After(end) {
 			return a
@@ -152,7 +154,12 @@ func (g *gateway) once(method, path string, headers ...string) got {
 		}
 		r.Header.Add(name, value)
 	}
-	resp, err := g.client.Do(r)
+	var resp *http.Response
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if resp, err = g.client.Do(r); !cutByReload(err) || time.Now().After(end) {
+			break
+		}
+	}
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -164,6 +171,12 @@ func (g *gateway) once(method, path string, headers ...string) got {
 	return got{resp.StatusCode, resp.Header, string(body)}
 }
 
+// cutByReload reports whether err may be the end of a connection that Caddy's
+// old listener accepted and closed during a reload, before it read a request.
+func cutByReload(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ECONNREFUSED)
+}
+
 // bearer is the Authorization line with a token of these claims.
 func (g *gateway) bearer(claims map[string]any, opts ...issuertest.Option) string {
 	g.t.Helper()
@@ -173,7 +186,7 @@ func (g *gateway) bearer(claims map[string]any, opts ...issuertest.Option) strin
 // logged waits for a line of Caddy's log that has all of these texts.
 func (g *gateway) logged(texts ...string) string {
 	g.t.Helper()
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		data, err := os.ReadFile(g.log)
 		if err != nil && !os.IsNotExist(err) {
 			g.t.Fatal(err)

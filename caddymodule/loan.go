@@ -16,6 +16,9 @@ import (
 type lender struct {
 	logger  *slog.Logger
 	storage certmagic.Storage // may be nil
+	// idle says that the configuration is never started: its sources fetch only
+	// when they are asked to, and are shared with none that is.
+	idle bool
 }
 
 // loan lets a pooled value use the logger and the storage of whichever

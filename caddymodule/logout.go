@@ -53,7 +53,7 @@ type logoutRuntime struct {
 	logger       *zap.Logger
 	now          func() time.Time
 
-	ungated, fellBack atomic.Bool // said already
+	ungated, fellBack, failing atomic.Bool // said already
 }
 
 // allowExpiredLimits are wide enough for an app that was offline for a year.

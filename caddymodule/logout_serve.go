@@ -130,8 +130,14 @@ func (run *logoutRuntime) revoke(ctx context.Context, list *openList, id *gate.I
 	// Now, or after an undoing that a faster clock dated ahead.
 	e.RevokedAt = time.Time{}
 	_, err := list.Revoke(ctx, e)
-	if err != nil && !errors.Is(err, revocation.ErrNotDurable) {
+	switch {
+	case errors.Is(err, revocation.ErrNotDurable):
 		// What is not on disk yet, the list tells of by itself.
+	case err == nil:
+		if run.failing.Load() && run.failing.Swap(false) {
+			run.logger.Info("logouts are revoked again")
+		}
+	case !run.failing.Swap(true):
 		run.logger.Error("logout failed: nothing was revoked", zap.Stringer("kind", run.kind), zap.String("issuer", id.Issuer), zap.Error(err))
 	}
 	return err

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"testing"
+
+	"github.com/jwtgate/jwtgate/internal/browsertest"
 )
 
 // TestMain keeps the tests away from the revocation list of the user who runs
@@ -22,6 +24,7 @@ func TestMain(m *testing.M) {
 				return 1
 			}
 		}
+		defer browsertest.Stop()
 		return m.Run()
 	}())
 }

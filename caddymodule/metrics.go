@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/jwtgate/jwtgate/gate"
 	"github.com/jwtgate/jwtgate/jwks"
 	"github.com/jwtgate/jwtgate/token"
 )
@@ -26,7 +27,10 @@ type processMetrics struct {
 	fetches        *prometheus.CounterVec
 	suppressions   *prometheus.CounterVec
 	headersOmitted *prometheus.CounterVec
+	fetchSeconds   *prometheus.HistogramVec
+	skew           *prometheus.HistogramVec
 	caches         *cacheCollector
+	streams        *streamCollector
 
 	verify [token.HS512 + 1]prometheus.Observer // by algorithm
 }
@@ -50,7 +54,18 @@ func newProcessMetrics() *processMetrics {
 			"Tokens with an unknown key that caused no fetch because the budget was spent.", "issuer"),
 		headersOmitted: counter("headers_omitted_total",
 			"Forwarded headers that were left out because the claim has no safe form or is too long.", "header"),
-		caches: newCacheCollector(),
+		fetchSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "jwtgate", Name: "key_fetch_seconds",
+			Help:    "Time of an attempt to fetch the keys of an issuer, good or not.",
+			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"issuer"}),
+		skew: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "jwtgate", Name: "clock_skew_seconds",
+			Help:    "How far a time of a genuine token is beyond this clock: iat and nbf above 0 are ahead of it, exp above 0 is past.",
+			Buckets: gate.SkewSteps,
+		}, []string{"issuer", "claim"}),
+		caches:  newCacheCollector(),
+		streams: newStreamCollector(&streams),
 	}
 	for a := token.RS256; a <= token.HS512; a++ {
 		p.verify[a] = p.verifySeconds.WithLabelValues(a.String())
@@ -58,13 +73,17 @@ func newProcessMetrics() *processMetrics {
 	return p
 }
 
+// all lists the collectors of the process.
+func (p *processMetrics) all() []prometheus.Collector {
+	return []prometheus.Collector{
+		p.decisions, p.verifySeconds, p.fetches, p.suppressions, p.headersOmitted, p.fetchSeconds, p.skew, p.caches, p.streams,
+	}
+}
+
 // register puts the collectors of the process and those of one configuration
 // into its registry.
 func (p *processMetrics) register(registry *prometheus.Registry, own ...prometheus.Collector) error {
-	all := append([]prometheus.Collector{
-		p.decisions, p.verifySeconds, p.fetches, p.suppressions, p.headersOmitted, p.caches,
-	}, own...)
-	for _, c := range all {
+	for _, c := range append(p.all(), own...) {
 		if err := registry.Register(c); err != nil && !errors.As(err, new(prometheus.AlreadyRegisteredError)) {
 			return err
 		}
@@ -83,6 +102,27 @@ func (p *processMetrics) fetched(issuer string) func(result string) {
 		if c := counters[result]; c != nil {
 			c.Inc()
 		}
+	}
+}
+
+// fetchTook returns what observes the time of an attempt to fetch.
+func (p *processMetrics) fetchTook(issuer string) func(time.Duration) {
+	observer := p.fetchSeconds.WithLabelValues(issuer)
+	return func(took time.Duration) { observer.Observe(took.Seconds()) }
+}
+
+// skewed returns what observes the clocks of one issuer's tokens. The series of
+// a claim begins with its first token: most issuers never have a late nbf.
+func (p *processMetrics) skewed(issuer string) func(b gate.Bound, seconds float64) {
+	var observers [len(gate.Bounds)]atomic.Pointer[prometheus.Observer]
+	return func(b gate.Bound, seconds float64) {
+		observer := observers[b].Load()
+		if observer == nil {
+			o := p.skew.WithLabelValues(issuer, b.String())
+			observer = &o
+			observers[b].Store(observer)
+		}
+		(*observer).Observe(seconds)
 	}
 }
 
@@ -109,7 +149,12 @@ type metrics struct {
 	// issuers holds the gate's issuers and, first, the empty name for a request
 	// that chose none.
 	issuers []issuerMetrics
+	// byName finds them where they are many; nil where looking through is faster.
+	byName map[string]*issuerMetrics
 }
+
+// manyIssuers is from how many on a map is faster.
+const manyIssuers = 8
 
 type issuerMetrics struct {
 	name string
@@ -130,24 +175,41 @@ func newMetrics(issuers ...string) *metrics {
 			counters: make([]atomic.Pointer[prometheus.Counter], len(results)*reasonSlots),
 		})
 	}
+	if len(m.issuers) >= manyIssuers {
+		m.byName = make(map[string]*issuerMetrics, len(m.issuers))
+		for i := range m.issuers {
+			m.byName[m.issuers[i].name] = &m.issuers[i]
+		}
+	}
 	return m
+}
+
+// of returns the counters of a configured issuer; those of none otherwise.
+func (m *metrics) of(issuer string) *issuerMetrics {
+	if m.byName != nil {
+		if found := m.byName[issuer]; found != nil {
+			return found
+		}
+		return &m.issuers[0]
+	}
+	for i := range m.issuers {
+		if m.issuers[i].name == issuer {
+			return &m.issuers[i]
+		}
+	}
+	return &m.issuers[0]
 }
 
 // decision counts one decision: result is allow, deny, error, anonymous,
 // public, preflight or observe; reason is ReasonNone for allow; issuer is the
-// configured issuer that was chosen, empty if none was.
+// configured issuer that was chosen, empty if none was. The nil *metrics counts
+// nothing.
 func (m *metrics) decision(result string, reason token.Reason, issuer string) {
 	r := resultSlot(result)
-	if r < 0 || int(reason) >= reasonSlots {
+	if m == nil || r < 0 || int(reason) >= reasonSlots {
 		return
 	}
-	slots := &m.issuers[0]
-	for i := range m.issuers {
-		if m.issuers[i].name == issuer {
-			slots = &m.issuers[i]
-			break
-		}
-	}
+	slots := m.of(issuer)
 	slot := &slots.counters[r*reasonSlots+int(reason)]
 	counter := slot.Load()
 	if counter == nil {

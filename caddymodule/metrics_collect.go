@@ -11,9 +11,10 @@ import (
 )
 
 // cacheCollector counts look-ups in all verdict caches of the process, those
-// that are gone included.
+// that are gone included, and tells the size of those that are there. Usually
+// that is one, and two for a moment when a reload changes the size.
 type cacheCollector struct {
-	desc *prometheus.Desc
+	lookups, entries, bytes, limit *prometheus.Desc
 
 	mu           sync.Mutex
 	live         map[*gate.Cache]struct{}
@@ -21,11 +22,15 @@ type cacheCollector struct {
 }
 
 func newCacheCollector() *cacheCollector {
+	desc := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
 	return &cacheCollector{
-		desc: prometheus.NewDesc("jwtgate_cache_lookups_total",
+		lookups: prometheus.NewDesc("jwtgate_cache_lookups_total",
 			"Decisions that a remembered verdict spared the signature check (hit), and others (miss).",
 			[]string{"result"}, nil),
-		live: make(map[*gate.Cache]struct{}),
+		entries: desc("jwtgate_cache_entries", "Tokens in the verdict cache. Absent when it is off."),
+		bytes:   desc("jwtgate_cache_bytes", "Bytes that the verdict cache takes. Absent when it is off."),
+		limit:   desc("jwtgate_cache_max_bytes", "Bytes that the verdict cache may take. Absent when it is off."),
+		live:    make(map[*gate.Cache]struct{}),
 	}
 }
 
@@ -45,28 +50,41 @@ func (c *cacheCollector) closed(cache *gate.Cache) {
 }
 
 // Describe implements prometheus.Collector.
-func (c *cacheCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+func (c *cacheCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.lookups, c.entries, c.bytes, c.limit} {
+		ch <- d
+	}
+}
 
 // Collect implements prometheus.Collector.
 func (c *cacheCollector) Collect(ch chan<- prometheus.Metric) {
 	c.mu.Lock()
-	hits, misses := c.hits, c.misses
+	sum := gate.CacheStats{Hits: c.hits, Misses: c.misses}
+	there := len(c.live) > 0
 	for cache := range c.live {
 		stats := cache.Stats()
-		hits += stats.Hits
-		misses += stats.Misses
+		sum.Hits += stats.Hits
+		sum.Misses += stats.Misses
+		sum.Entries += stats.Entries
+		sum.Bytes += stats.Bytes
+		sum.MaxBytes += stats.MaxBytes
 	}
 	c.mu.Unlock()
-	ch <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(hits), "hit")
-	ch <- prometheus.MustNewConstMetric(c.desc, prometheus.CounterValue, float64(misses), "miss")
+	ch <- prometheus.MustNewConstMetric(c.lookups, prometheus.CounterValue, float64(sum.Hits), "hit")
+	ch <- prometheus.MustNewConstMetric(c.lookups, prometheus.CounterValue, float64(sum.Misses), "miss")
+	if there {
+		ch <- prometheus.MustNewConstMetric(c.entries, prometheus.GaugeValue, float64(sum.Entries))
+		ch <- prometheus.MustNewConstMetric(c.bytes, prometheus.GaugeValue, float64(sum.Bytes))
+		ch <- prometheus.MustNewConstMetric(c.limit, prometheus.GaugeValue, float64(sum.MaxBytes))
+	}
 }
 
 // keyCollector tells the state of the keys of one configuration. It is
 // registered with that configuration alone, so that issuers that are no longer
 // configured disappear.
 type keyCollector struct {
-	age, stale *prometheus.Desc
-	now        func() time.Time
+	age, stale, left *prometheus.Desc
+	now              func() time.Time
 
 	mu      sync.Mutex
 	sources map[*jwks.Source]string // issuer
@@ -79,6 +97,9 @@ func newKeyCollector(now func() time.Time) *keyCollector {
 			[]string{"issuer"}, nil),
 		stale: prometheus.NewDesc("jwtgate_keys_stale",
 			"1 when the keys of an issuer are past their refresh or there are none, else 0.",
+			[]string{"issuer"}, nil),
+		left: prometheus.NewDesc("jwtgate_keys_usable_seconds",
+			"For how much longer the keys of an issuer are used if it cannot be reached, 0 when that is over; the least where several blocks name one issuer. Absent where there is no limit or there never were any.",
 			[]string{"issuer"}, nil),
 		now:     now,
 		sources: make(map[*jwks.Source]string),
@@ -95,18 +116,19 @@ func (k *keyCollector) add(issuer string, source *jwks.Source) {
 func (k *keyCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- k.age
 	ch <- k.stale
+	ch <- k.left
 }
 
 // Collect implements prometheus.Collector.
 func (k *keyCollector) Collect(ch chan<- prometheus.Metric) {
-	type state struct{ age, stale float64 }
+	type state struct{ age, stale, left float64 }
 	now := k.now()
 	states := make(map[string]state)
 	k.mu.Lock()
 	for source, issuer := range k.sources {
 		s, ok := states[issuer]
 		if !ok {
-			s.age = -1
+			s.age, s.left = -1, -1
 		}
 		status := source.Status()
 		if !status.FetchedAt.IsZero() {
@@ -115,12 +137,21 @@ func (k *keyCollector) Collect(ch chan<- prometheus.Metric) {
 		if set, _ := source.Keys(now); set == nil || status.Stale {
 			s.stale = 1
 		}
+		if !status.UsableUntil.IsZero() {
+			left := max(status.UsableUntil.Sub(now).Seconds(), 0)
+			if s.left < 0 || left < s.left {
+				s.left = left
+			}
+		}
 		states[issuer] = s
 	}
 	k.mu.Unlock()
 	for issuer, s := range states {
 		if s.age >= 0 {
 			ch <- prometheus.MustNewConstMetric(k.age, prometheus.GaugeValue, s.age, issuer)
+		}
+		if s.left >= 0 {
+			ch <- prometheus.MustNewConstMetric(k.left, prometheus.GaugeValue, s.left, issuer)
 		}
 		ch <- prometheus.MustNewConstMetric(k.stale, prometheus.GaugeValue, s.stale, issuer)
 	}

@@ -43,22 +43,27 @@ func (c *revocationCollectors) revoked(kind revocation.Kind, via string) {
 
 // listCollector tells the size of the list that answers.
 type listCollector struct {
-	lists         *listRegistry
-	entries, disk *prometheus.Desc
+	lists                                   *listRegistry
+	entries, disk, loaded, failing, pending *prometheus.Desc
 }
 
 func newListCollector(registry *listRegistry) *listCollector {
+	desc := func(name, help string) *prometheus.Desc { return prometheus.NewDesc(name, help, nil, nil) }
 	return &listCollector{
 		lists:   registry,
 		entries: prometheus.NewDesc("jwtgate_revocation_entries", "Revocations in force, by kind.", []string{"kind"}, nil),
-		disk:    prometheus.NewDesc("jwtgate_revocation_disk_bytes", "Size of the revocation journal and its log; 0 when it is off.", nil, nil),
+		disk:    desc("jwtgate_revocation_disk_bytes", "Size of the revocation journal and its log; 0 when it is off."),
+		loaded:  desc("jwtgate_revocation_loaded", "1 when the revocation list is loaded, 0 while it is read from disk: until then every token is answered with 503."),
+		failing: desc("jwtgate_revocation_disk_failing", "1 while revocations cannot be written to disk: they are in force, but a restart forgets them."),
+		pending: desc("jwtgate_revocation_unsaved_entries", "Revocations that are in force and not on disk; 0 when there is no journal."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *listCollector) Describe(ch chan<- *prometheus.Desc) {
-	ch <- c.entries
-	ch <- c.disk
+	for _, d := range []*prometheus.Desc{c.entries, c.disk, c.loaded, c.failing, c.pending} {
+		ch <- d
+	}
 }
 
 // Collect implements prometheus.Collector.
@@ -67,9 +72,22 @@ func (c *listCollector) Collect(ch chan<- prometheus.Metric) {
 	if s == nil {
 		return
 	}
-	count := s.Count()
-	for _, kind := range revocation.Kinds() {
-		ch <- prometheus.MustNewConstMetric(c.entries, prometheus.GaugeValue, float64(count[kind]), kind.String())
+	gauge := func(d *prometheus.Desc, value int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(value), labels...)
 	}
-	ch <- prometheus.MustNewConstMetric(c.disk, prometheus.GaugeValue, float64(s.DiskSize()))
+	stats := s.Stats()
+	for _, kind := range revocation.Kinds() {
+		gauge(c.entries, int64(stats.Entries[kind]), kind.String())
+	}
+	gauge(c.disk, stats.DiskBytes)
+	gauge(c.loaded, oneIf(s.Ready() == nil))
+	gauge(c.failing, oneIf(stats.Failing))
+	gauge(c.pending, int64(stats.NotDurable))
+}
+
+func oneIf(is bool) int64 {
+	if is {
+		return 1
+	}
+	return 0
 }

@@ -177,10 +177,49 @@ func TestDecisionLabels(t *testing.T) {
 	}
 }
 
+// TestManyIssuers: each of hundreds has a series of its own, whatever its name
+// is made of, and a name that is not configured has none.
+func TestManyIssuers(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	if err := process.register(registry); err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"many-\"quoted\"\n{}", "many-\u00e9\u2603", "many-" + strings.Repeat("x", 4000)}
+	for i := range 300 {
+		names = append(names, fmt.Sprintf("https://id.example.com/many/%d", i))
+	}
+	m := newMetrics(names...)
+	for i, name := range names {
+		for range i + 1 {
+			m.decision("deny", token.AudienceMismatch, name)
+		}
+	}
+	m.decision("deny", token.AudienceMismatch, "https://id.example.com/many/300")
+	series := gather(t, registry)
+	for i, name := range names {
+		if got := series[fmt.Sprintf(`jwtgate_decisions_total{issuer=%q,reason="aud_mismatch",result="deny"}`, name)]; got != float64(i+1) {
+			t.Errorf("%.40q: %v, want %d", name, got, i+1)
+		}
+	}
+	for name := range series {
+		if strings.Contains(name, "many/300") {
+			t.Errorf("series %s", name)
+		}
+	}
+}
+
 func BenchmarkDecision(b *testing.B) {
-	m := newMetrics("https://a.example.test", "https://b.example.test")
-	b.ReportAllocs()
-	for b.Loop() {
-		m.decision("allow", token.ReasonNone, "https://b.example.test")
+	for _, n := range []int{2, manyIssuers, 300} {
+		names := make([]string, n)
+		for i := range names {
+			names[i] = fmt.Sprintf("https://%03d.example.test", i)
+		}
+		b.Run(fmt.Sprintf("issuers=%d", n), func(b *testing.B) {
+			m := newMetrics(names...)
+			b.ReportAllocs()
+			for b.Loop() {
+				m.decision("allow", token.ReasonNone, names[n-1])
+			}
+		})
 	}
 }

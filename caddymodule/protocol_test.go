@@ -93,7 +93,7 @@ func TestRefusedUploadIsNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(60 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: "+g.Addr+"\r\nAuthorization: Bearer abc\r\n"+

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/jwtgate/jwtgate/gate"
+	"github.com/jwtgate/jwtgate/jwks"
 	"github.com/jwtgate/jwtgate/policy"
 	"github.com/jwtgate/jwtgate/token"
 )
@@ -49,7 +49,7 @@ func digestOf(v any) [sha256.Size]byte {
 
 // build makes the runtime of a gate.
 func (h *Handler) build(app *App, from *lender, logger *zap.Logger) (*runtime, error) {
-	run := &runtime{app: app, realm: h.Realm, logger: logger, now: time.Now, compiled: new(sync.Map)}
+	run := &runtime{app: app, realm: h.Realm, logger: logger, now: time.Now, compiled: new(sync.Map), keys: make(map[string]*jwks.Source)}
 	var errs collector
 	errs.check(h.contradictions())
 	errs.check(h.answers(run))
@@ -232,21 +232,17 @@ func (h *Handler) tokenSources(logger *zap.Logger) ([]TokenSource, error) {
 // see the request before us and blank Authorization and Cookie alone. It belongs
 // to the default log: a site's own log does not cover the line of an error.
 func (t *TokenSource) warnOfLogs(logger *zap.Logger) {
-	var field, danger string
-	switch t.From {
-	case "query":
-		field = "request>uri query {\n\t\t\t\treplace " + t.Name + " REDACTED\n\t\t\t}"
-		danger = "URLs with tokens end up in browser histories and in logs of whatever stands before this gateway; "
-	case "header":
-		field = "request>headers>" + http.CanonicalHeaderKey(t.Name) + " delete"
-	case "websocket":
-		field = "request>headers>Sec-Websocket-Protocol delete"
-	default:
+	field, filter := t.logFilter()
+	if field == "" {
 		return
+	}
+	danger := ""
+	if t.From == "query" {
+		danger = "URLs with tokens end up in browser histories and in logs of whatever stands before this gateway; "
 	}
 	logger.Warn("token_from "+t.From+": "+danger+"Caddy's own logs need this filter, and once more in each site whose log has an output of its own",
 		zap.String("name", t.Name),
-		zap.String("caddyfile", "{\n\tlog default {\n\t\tformat filter {\n\t\t\t"+field+"\n\t\t}\n\t}\n}"))
+		zap.String("caddyfile", "{\n\tlog default {\n\t\tformat filter {\n\t\t\t"+filter+"\n\t\t}\n\t}\n}"))
 }
 
 // register tells the app which headers the gate owns.
@@ -304,6 +300,7 @@ func (h *Handler) guard(run *runtime, settings *gateSettings, forward *gate.Forw
 		}
 		names = append(names, t.name)
 		run.watch(t.name)
+		run.keys[t.name] = t.source
 		settings.Issuers = append(settings.Issuers, gateIssuer{t.name, t.digest, asked})
 		cfg.Issuers = append(cfg.Issuers, gate.Issuer{
 			Name:       t.name,
@@ -311,6 +308,7 @@ func (h *Handler) guard(run *runtime, settings *gateSettings, forward *gate.Forw
 			Policy:     judge,
 			Algorithms: t.algorithms,
 			Secret:     t.keys.Secret != nil,
+			OnSkew:     process.skewed(t.name),
 			Digest:     t.digest,
 		})
 	}
@@ -320,6 +318,9 @@ func (h *Handler) guard(run *runtime, settings *gateSettings, forward *gate.Forw
 	run.metrics = newMetrics(names...)
 	cfg.Digest = digestOf(settings)
 	cfg.OnVerify = run.metrics.verified
+	if h.Observe {
+		run.observed = run.app.state.observed.add(h, run, cfg.Digest)
+	}
 	run.gate, err = gate.New(cfg)
 	return err
 }

@@ -18,8 +18,8 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, st *requestStat
 	if st.reply.status == http.StatusServiceUnavailable {
 		result = "error"
 	}
-	run.metrics.decision(result, refused.Reason, issuer)
-	h.logRefusal("request refused", cred, issuer, refused)
+	run.decided(st, result, refused.Reason, issuer)
+	h.logRefusal("request refused", r, cred, issuer, refused)
 
 	st.reply.announce(w.Header())
 	run.allowOrigin(w.Header(), r)
@@ -58,8 +58,9 @@ func awaitsContinue(r *http.Request) bool {
 
 // observe counts and logs a refusal that does not happen. Identity and headers
 // that earlier gates left stay.
-func (h *Handler) observe(st *requestState, cred credential, issuer string, refused *token.Refusal) {
+func (h *Handler) observe(r *http.Request, st *requestState, cred credential, issuer, client string, refused *token.Refusal) {
 	st.reason = refused.Reason
-	h.run.metrics.decision("observe", refused.Reason, issuer)
-	h.logRefusal("request would be refused", cred, issuer, refused)
+	h.run.decided(st, "observe", refused.Reason, issuer)
+	h.run.observed.refuse(refused.Reason, issuer, client)
+	h.logRefusal("request would be refused", r, cred, issuer, refused)
 }

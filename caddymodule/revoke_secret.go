@@ -30,7 +30,8 @@ type callerSecret struct {
 	mu      sync.Mutex
 	digest  [sha256.Size]byte
 	read    fs.FileInfo // of the file whose digest it is, or that was refused
-	refused bool
+	fault   error       // what is wrong with what read holds
+	refused bool        // and said so
 }
 
 // givenSecret expands a secret from the configuration. No error quotes it.
@@ -77,7 +78,7 @@ func (s *callerSecret) load() error {
 		return err
 	}
 	if old := s.read; old != nil && os.SameFile(old, info) && old.ModTime().Equal(info.ModTime()) && old.Size() == info.Size() {
-		return nil
+		return s.fault
 	}
 	f, err := os.Open(s.path)
 	if err != nil {
@@ -88,12 +89,13 @@ func (s *callerSecret) load() error {
 	if err != nil {
 		return err
 	}
-	s.read = info
+	s.read, s.fault = info, nil
 	value := strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
 	if err := checkCallerSecret(value); err != nil {
-		return fmt.Errorf("%s: %w", s.path, err)
+		s.fault = fmt.Errorf("%s: %w", s.path, err)
+		return s.fault
 	}
-	s.digest, s.refused = sha256.Sum256([]byte(value)), false
+	s.digest = sha256.Sum256([]byte(value))
 	return nil
 }
 
@@ -106,9 +108,13 @@ func (s *callerSecret) current() [sha256.Size]byte {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.load(); err != nil && !s.refused {
+	switch err := s.load(); {
+	case err != nil && !s.refused:
 		s.refused = true
 		s.logger.Warn("secret_file: it cannot be used; the secret that it held before is still the one", zap.Error(err))
+	case err == nil && s.refused:
+		s.refused = false
+		s.logger.Info("secret_file: it can be used again", zap.String("path", s.path))
 	}
 	return s.digest
 }

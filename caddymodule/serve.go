@@ -26,8 +26,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		if st.wantsIdentity() {
 			return h.refuse(w, r, st, credential{}, "", token.Refuse(token.TokenMissing, "a gate that verifies tokens", "a public one"))
 		}
-		run.metrics.decision("public", token.ReasonNone, "")
-		return next.ServeHTTP(w, r)
+		run.decided(st, "public", token.ReasonNone, "")
+		return st.pass(w, r, next)
 	}
 
 	dropAliases(r.Header, run)
@@ -36,18 +36,21 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		switch {
 		case run.preflight && isPreflight(r):
 			dropMethodOverrides(r)
-			run.metrics.decision("preflight", token.ReasonNone, "")
-			return next.ServeHTTP(w, r)
+			run.decided(st, "preflight", token.ReasonNone, "")
+			run.observed.pass()
+			return st.pass(w, r, next)
 		case h.Optional && !st.wantsIdentity():
-			run.metrics.decision("anonymous", token.ReasonNone, "")
-			return next.ServeHTTP(w, r)
+			run.decided(st, "anonymous", token.ReasonNone, "")
+			run.observed.pass()
+			cred.greet(w)
+			return st.pass(w, r, next)
 		}
 	}
 
 	var id *gate.Identity
-	var issuer string
+	var issuer, client string
 	if refused == nil {
-		id, issuer, refused = h.check(r, st, cred)
+		id, issuer, client, refused = h.check(r, st, cred)
 	}
 	if refused != nil && !h.Observe {
 		return h.refuse(w, r, st, cred, issuer, refused)
@@ -56,9 +59,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		if cred.token == "" && refused.Reason != token.TokenMissing {
 			st.spoiled, st.spoiledBy = refused, run.sources
 		}
-		h.observe(st, cred, issuer, refused)
+		h.observe(r, st, cred, issuer, client, refused)
 	} else {
-		run.metrics.decision("allow", token.ReasonNone, issuer)
+		run.decided(st, "allow", token.ReasonNone, issuer)
+		run.observed.pass()
 		st.accept(id)
 		if watch := run.lifetimes[issuer]; watch != nil {
 			watch.accepted(id.Claims.Expires)
@@ -70,10 +74,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if cred.source != nil && (cred.source.From == "query" || cred.source.From == "cookie") {
 		w = &privateWriter{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
 	}
-	if cred.greeted {
-		w.Header()["Sec-Websocket-Protocol"] = []string{ownProtocol}
-	}
-	return next.ServeHTTP(w, r)
+	cred.greet(w)
+	return st.pass(w, r, next)
 }
 
 // find is extract that knows of a token which an earlier gate took out of the
@@ -116,22 +118,27 @@ func (h *Handler) reads(source *TokenSource) bool {
 	return false
 }
 
-// check asks the gate. What is neither an identity nor a refusal refuses.
-func (h *Handler) check(r *http.Request, st *requestState, cred credential) (*gate.Identity, string, *token.Refusal) {
+// check asks the gate. What is neither an identity nor a refusal refuses. client
+// is who asked for the token, if this gate observes and the signature held.
+func (h *Handler) check(r *http.Request, st *requestState, cred credential) (_ *gate.Identity, issuer, client string, _ *token.Refusal) {
 	var opts gate.Options
 	if st.logout != nil {
 		opts.AllowExpired = st.logout.AllowExpired
 	}
+	if h.run.observed != nil {
+		st.client = ""
+		opts.Client = &st.client
+	}
 	st.view = requestView{r: r}
 	id, issuer, err := h.run.gate.Check(r.Context(), cred.token, &st.view, opts)
 	if err == nil && id != nil {
-		return id, issuer, nil
+		return id, issuer, st.client, nil
 	}
 	refused, ok := err.(*token.Refusal) //nolint:errorlint // the way without allocation
 	if ok && refused != nil || errors.As(err, &refused) && refused != nil {
-		return nil, issuer, refused
+		return nil, issuer, st.client, refused
 	}
-	return nil, issuer, &token.Refusal{Reason: token.TokenMalformed, Err: err}
+	return nil, issuer, st.client, &token.Refusal{Reason: token.TokenMalformed, Err: err}
 }
 
 // forward sets the headers for the backend. Handlers behind us edit values in

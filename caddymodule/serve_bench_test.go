@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -62,12 +63,20 @@ func benchGate(b testing.TB) (*Handler, *issuertest.Issuer) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if own, err := ctx.App("jwtgate"); err != nil {
+	own, err := ctx.App("jwtgate")
+	if err != nil {
 		b.Fatal(err)
-	} else if err := own.(*App).Start(); err != nil { // the revocation list; nothing listens
+	}
+	if err := own.(*App).Start(); err != nil { // the revocation list; nothing listens
 		b.Fatal(err)
 	}
 	var found *Handler
+	// Nobody else can end what ProvisionContext began.
+	b.Cleanup(func() {
+		if err := errors.Join(found.Cleanup(), own.(*App).Cleanup()); err != nil {
+			b.Error(err)
+		}
+	})
 	for _, s := range app.(*caddyhttp.App).Servers {
 		for _, r := range s.Routes {
 			for _, h := range r.Handlers {
@@ -86,7 +95,6 @@ func benchGate(b testing.TB) (*Handler, *issuertest.Issuer) {
 			}
 		}
 	}
-	b.Cleanup(func() { _ = found.Cleanup() })
 	return found, iss
 }
 
@@ -99,7 +107,7 @@ func settled(b testing.TB, auth func(*issuertest.Issuer) string, want token.Reas
 	fresh := benchRequest(auth(iss))
 	w := &nullWriter{http.Header{}}
 	// Until keys and list are there, every token gets 503.
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(time.Millisecond) {
 		clear(w.h)
 		r := fresh()
 		if err := h.ServeHTTP(w, r, pass); err != nil {

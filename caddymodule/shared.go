@@ -16,6 +16,9 @@ import (
 var (
 	keyPool   = caddy.NewUsagePool() // jwks.Config.PoolKey -> *pooledKeys
 	cachePool = caddy.NewUsagePool() // size in bytes -> *pooledCache
+
+	windowPool   = caddy.NewUsagePool() // windowKey -> *pooledWindow
+	observedPool = caddy.NewUsagePool() // observedGate -> *observations
 )
 
 // leases are the pooled values that one module holds.
@@ -63,14 +66,20 @@ func leaseKeys(cfg jwks.Config, from *lender, held *leases) (source *jwks.Source
 	if err != nil {
 		return nil, "", fmt.Errorf("issuer %s: %w", cfg.Issuer, err)
 	}
+	place := poolKey
+	if from.idle {
+		place = "idle " + poolKey
+	}
 	// Taken before the pool is asked, so that a source that starts has somebody
 	// to borrow from.
 	fresh := newLoan(from)
-	value, loaded, err := keyPool.LoadOrNew(poolKey, func() (caddy.Destructor, error) {
+	value, loaded, err := keyPool.LoadOrNew(place, func() (caddy.Destructor, error) {
 		source, err := jwks.New(cfg, jwks.Options{
 			Logger:       fresh.logger(),
 			Storage:      fresh,
+			OnDemand:     from.idle,
 			OnFetch:      process.fetched(cfg.Issuer),
+			OnFetchTime:  process.fetchTook(cfg.Issuer),
 			OnSuppressed: process.suppressed(cfg.Issuer),
 		})
 		if err != nil {
@@ -87,7 +96,7 @@ func leaseKeys(cfg jwks.Config, from *lender, held *leases) (source *jwks.Source
 	}
 	held.add(func() error {
 		pooled.loan.leave(from)
-		_, err := keyPool.Delete(poolKey)
+		_, err := keyPool.Delete(place)
 		return err
 	})
 	return pooled.Source, poolKey, nil

@@ -43,8 +43,17 @@ type requestState struct {
 	// reply is our answer, once there is one.
 	reply *reply
 
-	view requestView
-	repl *caddy.Replacer
+	// result is one of results, issuer the configured issuer that was chosen: of
+	// the last decision, for the access log.
+	result, issuer string
+
+	// client is who asked for the token, in a gate that observes: here, where
+	// its address costs no allocation.
+	client string
+
+	view   requestView
+	stream streamWriter
+	repl   *caddy.Replacer
 }
 
 // logoutMark makes a request a logout.
@@ -98,6 +107,7 @@ func stateFor(r *http.Request) *requestState {
 		st.repl = repl
 		repl.Map(st.placeholder)
 	}
+	st.tellAccessLog(r)
 	return st
 }
 

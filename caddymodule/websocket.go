@@ -90,6 +90,13 @@ func takeProtocol(r *http.Request) (text string, count int, greeted bool) {
 	return text, count, greeted && len(rest) == 0
 }
 
+// greet selects ownProtocol where the client has to be told of some protocol.
+func (c *credential) greet(w http.ResponseWriter) {
+	if c.greeted {
+		w.Header()["Sec-Websocket-Protocol"] = []string{ownProtocol}
+	}
+}
+
 // crossOrigin judges methods that change something, by Sec-Fetch-Site and
 // Origin. It knows no trusted origins: those differ per source.
 var crossOrigin = http.NewCrossOriginProtection()

@@ -39,7 +39,7 @@ func TestCacheCloseLeavesNoGoroutine(t *testing.T) {
 		c.Close()
 		c.Close()
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for runtime.NumGoroutine() > before {
 		if time.Now().After(deadline) {
 			buf := make([]byte, 1<<16)

@@ -161,29 +161,54 @@ func (f *Forward) Headers(c *token.Claims) (headers []Header, omitted []string, 
 	buf := scratch[:0]
 	for i := range f.lines {
 		line := &f.lines[i]
-		v := c.Root()
-		if !line.whole {
-			v = c.Get(line.path)
-		}
-		if nothing(v) {
-			continue
-		}
-		var ok bool
-		if buf, ok = line.append(buf[:0], v); !ok || len(buf) == 0 {
+		var fate lineFate
+		switch buf, fate = line.render(buf[:0], line.value(c), f.maxHeader); {
+		case fate == lineTooLong && f.refuse:
+			return nil, nil, f.tooLong(line, len(buf))
+		case fate == lineSet:
+			headers = append(headers, Header{Name: line.header, Value: string(buf)})
+		case fate != lineNothing:
 			omitted = append(omitted, line.header)
-			continue
 		}
-		if len(buf) > f.maxHeader {
-			if f.refuse {
-				return nil, nil, token.Refuse(token.HeaderTooLarge,
-					line.header+" of at most "+strconv.Itoa(f.maxHeader)+" bytes", strconv.Itoa(len(buf))+" bytes")
-			}
-			omitted = append(omitted, line.header)
-			continue
-		}
-		headers = append(headers, Header{Name: line.header, Value: string(buf)})
 	}
 	return headers, omitted, nil
+}
+
+// lineFate is what becomes of one line for one claims set.
+type lineFate uint8
+
+const (
+	lineSet       lineFate = iota
+	lineNothing            // the claim says nothing
+	lineUnsayable          // the form cannot say the claim
+	lineTooLong
+)
+
+// value returns what the line forwards.
+func (l *forwardLine) value(c *token.Claims) token.Value {
+	if l.whole {
+		return c.Root()
+	}
+	return c.Get(l.path)
+}
+
+// render appends v to the empty dst in the form of the line.
+func (l *forwardLine) render(dst []byte, v token.Value, most int) ([]byte, lineFate) {
+	if nothing(v) {
+		return dst, lineNothing
+	}
+	dst, ok := l.append(dst, v)
+	switch {
+	case !ok || len(dst) == 0:
+		return dst, lineUnsayable
+	case len(dst) > most:
+		return dst, lineTooLong
+	}
+	return dst, lineSet
+}
+
+func (f *Forward) tooLong(l *forwardLine, n int) *token.Refusal {
+	return token.Refuse(token.HeaderTooLarge, l.header+" of at most "+strconv.Itoa(f.maxHeader)+" bytes", strconv.Itoa(n)+" bytes")
 }
 
 // Text renders v in the default form, for placeholders: empty when there is

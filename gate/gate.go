@@ -27,6 +27,11 @@ type Issuer struct {
 	// keys allow, and HS* when Secret.
 	Algorithms token.AlgorithmSet
 	Secret     bool // a shared secret is configured
+	// OnSkew is told how many seconds a time of a genuine token is beyond this
+	// clock: iat and nbf above 0 are ahead of it, exp above 0 is past. Nothing
+	// above the skew passes. It is called when a signature was checked and when
+	// a token is used past exp, and not on other requests; nil: nobody.
+	OnSkew func(b Bound, seconds float64)
 	// Digest identifies everything that a signature verdict depends on: iss,
 	// key source and settings, secret digest, algorithms. Verdicts are shared
 	// between issuers of equal Digest and no others. It must not be zero beside
@@ -76,6 +81,7 @@ type issuer struct {
 	policy  *policy.Issuer
 	allowed token.AlgorithmSet
 	digest  digest
+	skew    skewWatch
 }
 
 // Options are the circumstances of one Check.
@@ -83,6 +89,9 @@ type Options struct {
 	// AllowExpired lets a genuine token pass that is past exp by up to that
 	// much: behind a logout's mark only.
 	AllowExpired time.Duration
+	// Client, unless nil, is set to the client_id or azp of a token whose
+	// signature held, whatever becomes of it after that; else it stays as it is.
+	Client *string
 }
 
 // Identity is who a good token speaks for. It is shared between requests:
@@ -134,6 +143,7 @@ func (g *Gate) Check(ctx context.Context, raw string, req policy.Request, opts O
 		return nil, is.name, refused
 	}
 	if refused = is.unexpired(t.Claims, now, opts); refused != nil {
+		g.expired(ctx, e, t, is, now, opts)
 		return nil, is.name, refused
 	}
 	set, refused := is.current(now)
@@ -147,6 +157,12 @@ func (g *Gate) Check(ctx context.Context, raw string, req policy.Request, opts O
 		if e, v, refused = g.verify(ctx, raw, key, e, t, is, set, now); refused != nil {
 			return nil, is.name, refused
 		}
+		is.skew.verified(e, now, opts)
+	} else {
+		is.skew.seen(e, now, opts)
+	}
+	if opts.Client != nil {
+		*opts.Client = e.token.Claims.ClientID
 	}
 	id, grew, refused := g.judge(e, v, is, req, now, opts)
 	if (!known || grew) && tally != nil {

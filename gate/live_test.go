@@ -22,7 +22,7 @@ func live(t *testing.T) (iss *issuertest.Issuer, source *jwks.Source, g *Gate, c
 		t.Fatal(err)
 	}
 	t.Cleanup(source.Close)
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if set, _ := source.Keys(c.now()); set != nil {
 			break
 		}

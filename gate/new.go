@@ -69,6 +69,7 @@ func New(cfg Config) (*Gate, error) {
 			policy:  is.Policy,
 			allowed: allowed(is),
 			digest:  unique.Make(is.Digest),
+			skew:    skewWatch{tell: is.OnSkew},
 		}
 	}
 	if err := errors.Join(mistakes...); err != nil {

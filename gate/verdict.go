@@ -22,11 +22,12 @@ const maxKept = 64
 
 // entry is what the cache knows of one token whose signature held at least
 // once: nothing in it is true of another token, another issuer or another time.
-// All but the head of verdicts is immutable.
+// All but late and the head of verdicts is immutable.
 type entry struct {
 	key   [32]byte // SHA-256 of the whole token
 	token *token.Token
 	ids   revocation.IDs
+	late  atomic.Uint32 // the step that later noted; 0: not seen past exp
 
 	verdicts atomic.Pointer[verdict]
 }

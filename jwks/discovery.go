@@ -51,7 +51,7 @@ func (r *remote) discover(ctx context.Context, noCache bool) (endpoint, error) {
 	}
 	issuer, jwksURI, err := parseDiscovery(ans.body)
 	if err != nil {
-		return endpoint{}, faultf(resultContent, "%s: %v", place(from), err)
+		return endpoint{}, faultf(resultContent, "%s: %v%s", place(from), err, contentHint(ans))
 	}
 	// Byte by byte (RFC 8414 section 3.3): otherwise one issuer could name the
 	// keys of another.

@@ -40,6 +40,7 @@ func parseEntry(entry jsontext.Value) (key *Key, kid string, err error) {
 		return nil, kid, err
 	}
 	key.id = kid
+	key.use, _ = members.text("use")
 	key.seal()
 	return key, kid, nil
 }

@@ -22,6 +22,7 @@ const (
 	resultStatus      = "status"
 	resultContent     = "content"
 	resultIssuer      = "issuer_mismatch"
+	resultFile        = "file" // of files alone; OnFetch is not told
 )
 
 // fault is why a fetch failed: a word for metrics and a sentence for people.
@@ -44,6 +45,18 @@ func resultOf(err error) string {
 		return f.result
 	}
 	return resultNetwork
+}
+
+// ErrorKind returns the word from ErrorKinds for an error of RefreshNow; empty
+// for nil.
+func ErrorKind(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, context.DeadlineExceeded):
+		return resultTimeout
+	}
+	return resultOf(err)
 }
 
 // statusOf returns the HTTP status that err is about; 0 if none.

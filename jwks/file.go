@@ -68,7 +68,7 @@ func (f *file) reread(force bool) (doc document, changed bool, err error) {
 	}
 	f.sum, f.err = sum, nil
 	if doc, err = f.parse(data); err != nil {
-		f.err = fmt.Errorf("%s %s: %w", f.option, f.path, err)
+		f.err = faultf(resultContent, "%s %s: %v", f.option, f.path, err)
 		return doc, false, f.err
 	}
 	return doc, true, nil
@@ -101,6 +101,9 @@ func (s *Source) pollFile(force bool) error {
 	now := s.now()
 	doc, changed, err := s.file.reread(force)
 	if err != nil {
+		if f := (*fault)(nil); !errors.As(err, &f) {
+			err = faultf(resultFile, "%v", err)
+		}
 		s.noteFailure(now, err)
 		if s.plan.condition != failing {
 			s.plan.condition = failing

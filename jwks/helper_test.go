@@ -154,7 +154,7 @@ func start(t testing.TB, cfg Config, opts Options) *Source {
 // eventually waits for cond, up to a deadline far beyond what it needs.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for !cond() {
 		if time.Now().After(deadline) {
 			t.Fatalf("not in time: %s", what)

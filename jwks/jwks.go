@@ -50,8 +50,13 @@ type Options struct {
 	Logger  *slog.Logger
 	Now     func() time.Time
 	Storage Storage
+	// OnDemand leaves all fetching to RefreshNow and Refetch: nothing is fetched
+	// at the start or on a schedule.
+	OnDemand bool
 	// OnFetch is told the result of each fetch: a word from FetchResults.
 	OnFetch func(result string)
+	// OnFetchTime is told how long each fetch over the network took.
+	OnFetchTime func(took time.Duration)
 	// OnSuppressed is told each time the budget for unknown keys refused a fetch.
 	OnSuppressed func()
 
@@ -77,7 +82,8 @@ const (
 type Status struct {
 	Issuer      string
 	Kind        string // discovery, jwks, jwks_file, pem_file, secret
-	Location    string // URL or path; empty for a secret
+	Location    string // URL, without query, or path; empty for a secret
+	KeysURL     string // where discovery led to, without query; empty before, and without discovery
 	Keys        []KeyStatus
 	Skipped     []string // keys of the document that cannot be used, with the reason, no material
 	FetchedAt   time.Time
@@ -85,18 +91,27 @@ type Status struct {
 	UsableUntil time.Time // zero: no limit
 	Stale       bool      // past its refresh, still in use
 	LastError   string    // in words; empty when the last attempt was good
-	LastErrorAt time.Time
+	// LastErrorKind is one of ErrorKinds; empty when the last attempt was good.
+	LastErrorKind string
+	LastErrorAt   time.Time
 }
 
-// KeyStatus describes one usable key.
+// KeyStatus describes one usable key. Of a secret it says nothing but the type:
+// the algorithms that fit it would tell how long it is.
 type KeyStatus struct {
 	ID         string
 	Type       string // RSA, EC, OKP, oct
 	Bits       int
 	Curve      string
+	Use        string // sig, or empty when the document does not say
 	Algorithms []string
-	Thumbprint string // RFC 7638 with SHA-256; empty for a secret
+	Thumbprint string    // RFC 7638 with SHA-256
+	Since      time.Time // when it was first seen here; of stored keys, no later than that
 }
 
 // FetchResults is the closed list of words that OnFetch is told.
 var FetchResults = []string{"ok", "not_modified", "network", "tls", "dns", "timeout", "status", "content", "issuer_mismatch"}
+
+// ErrorKinds is the closed list of what ErrorKind returns: where to look for
+// the cause. "file" is a file that cannot be read.
+var ErrorKinds = []string{"dns", "tls", "timeout", "network", "status", "content", "issuer_mismatch", "file"}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"time"
 
 	"github.com/jwtgate/jwtgate/token"
 )
@@ -31,7 +32,8 @@ var (
 // Key is one verification key of one issuer. Immutable.
 type Key struct {
 	id    string
-	anyID bool // configured as the one key: answers to every kid
+	use   string // as the document has it, for people
+	anyID bool   // configured as the one key: answers to every kid
 	algs  token.AlgorithmSet
 	raw   any // what token.Verify takes
 
@@ -40,6 +42,7 @@ type Key struct {
 	curve  string
 	thumb  string // RFC 7638, SHA-256, base64url; empty for a secret
 	digest [sha256.Size]byte
+	since  time.Time // for people; set before the key is published
 }
 
 // ID returns the kid that the document gave the key; empty if none.
@@ -151,7 +154,10 @@ func (k *Key) seal() {
 
 // status describes k for people.
 func (k *Key) status() KeyStatus {
-	s := KeyStatus{ID: k.id, Type: k.kty, Bits: k.bits, Curve: k.curve, Thumbprint: k.thumb}
+	if k.kty == "oct" {
+		return KeyStatus{Type: k.kty}
+	}
+	s := KeyStatus{ID: k.id, Type: k.kty, Bits: k.bits, Curve: k.curve, Use: k.use, Thumbprint: k.thumb, Since: k.since}
 	for _, a := range k.algs.List() {
 		s.Algorithms = append(s.Algorithms, a.String())
 	}

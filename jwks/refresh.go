@@ -48,9 +48,14 @@ func (s *Source) run() {
 		}
 		s.judge(s.now())
 		if f := s.takeOff(due); f != nil {
+			start := time.Now() // a duration for a histogram: not a matter of the injected clock
 			err := s.attempt(f)
+			took := time.Since(start)
 			if s.ctx.Err() != nil {
 				return // the attempt was cut off, and says nothing
+			}
+			if s.onFetchTime != nil {
+				s.onFetchTime(took)
 			}
 			s.settle(f, err)
 			s.finish(f, err)
@@ -71,6 +76,9 @@ func (s *Source) pause() (d time.Duration, fetch bool) {
 		if s.plan.condition == failing && s.plan.warn.Before(at) {
 			at, fetch = s.plan.warn, false
 		}
+	}
+	if s.onDemand && fetch {
+		return time.Hour, false
 	}
 	return max(at.Sub(now), 0), fetch
 }

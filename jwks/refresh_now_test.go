@@ -2,6 +2,7 @@ package jwks
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,6 +65,30 @@ func TestCloseReleasesWaiters(t *testing.T) {
 		<-done
 		if time.Since(began) != 0 {
 			t.Errorf("Close took %s", time.Since(began))
+		}
+	})
+}
+
+// TestRefreshNowIsShared: callers who come while a fetch is under way share the
+// next one.
+func TestRefreshNowIsShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeIssuer(ecJWKObject("e"))
+		s := start(t, remoteConfig(), Options{transport: f})
+		synctest.Wait()
+		before := f.fetches()
+		f.set(func(f *fakeIssuer) { f.delay = time.Second })
+		var callers sync.WaitGroup
+		for range 100 {
+			callers.Go(func() {
+				if err := s.RefreshNow(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		callers.Wait()
+		if n := f.fetches() - before; n > 2 {
+			t.Errorf("%d fetches", n)
 		}
 	})
 }

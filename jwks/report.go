@@ -13,7 +13,10 @@ func (s *Source) noteGood(fetchedAt time.Time) {
 	s.failed = false
 	s.status.FetchedAt = fetchedAt
 	s.status.NextRefresh = s.plan.next
-	s.status.LastError, s.status.LastErrorAt = "", time.Time{}
+	s.status.LastError, s.status.LastErrorKind, s.status.LastErrorAt = "", "", time.Time{}
+	if s.remote != nil && s.cfg.kind() == kindDiscovery && s.remote.where.url != nil {
+		s.status.KeysURL = place(s.remote.where.url)
+	}
 }
 
 func (s *Source) noteFailure(now time.Time, err error) {
@@ -21,7 +24,7 @@ func (s *Source) noteFailure(now time.Time, err error) {
 	defer s.mu.Unlock()
 	s.failed = true
 	s.status.NextRefresh = s.plan.next
-	s.status.LastError, s.status.LastErrorAt = err.Error(), now
+	s.status.LastError, s.status.LastErrorKind, s.status.LastErrorAt = err.Error(), ErrorKind(err), now
 }
 
 func (s *Source) fetchedAt() time.Time {

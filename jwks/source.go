@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,7 +21,9 @@ type Source struct {
 	log          *slog.Logger
 	now          func() time.Time
 	onFetch      func(string)
+	onFetchTime  func(time.Duration)
 	onSuppressed func()
+	onDemand     bool
 	secret       *Key // nil: none
 
 	current atomic.Pointer[view]
@@ -77,7 +80,8 @@ func New(cfg Config, opts Options) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{
-		cfg: cfg, log: opts.Logger, now: opts.Now, onFetch: opts.OnFetch, onSuppressed: opts.OnSuppressed,
+		cfg: cfg, log: opts.Logger, now: opts.Now, onDemand: opts.OnDemand,
+		onFetch: opts.OnFetch, onFetchTime: opts.OnFetchTime, onSuppressed: opts.OnSuppressed,
 		wake: make(chan struct{}, 1),
 	}
 	if s.log == nil {
@@ -175,6 +179,9 @@ func (s *Source) publish(keys []*Key, due, until time.Time) (before, after *Set)
 		if before != nil {
 			kept[i] = before.identical(k)
 		}
+		if kept[i].since.IsZero() {
+			k.since = s.now()
+		}
 	}
 	if next := newSet(kept, s.secret, false); !next.sameKeys(before) {
 		after = next
@@ -216,7 +223,7 @@ func (s *Source) Status() Status {
 func (c *Config) location() string {
 	switch c.kind() {
 	case kindJWKS:
-		return c.JWKS
+		return plain(c.JWKS)
 	case kindJWKSFile:
 		return c.JWKSFile
 	case kindPEMFile:
@@ -225,12 +232,21 @@ func (c *Config) location() string {
 		return ""
 	}
 	if c.Discovery != "" {
-		return c.Discovery
+		return plain(c.Discovery)
 	}
 	if oidc, _, err := discoveryURLs(c.Issuer); err == nil {
-		return oidc.String()
+		return place(oidc)
 	}
 	return c.Issuer
+}
+
+// plain is place for a URL in text: a query may hold a key to the issuer.
+func plain(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return place(u)
 }
 
 // refresh and timeout return the settings with their defaults.

@@ -133,6 +133,9 @@ func (s *Source) adopt(rec *record) {
 		return
 	}
 	s.plan.warn = due.Add(s.cfg.MaxStale / 5 * 4)
+	for _, k := range rec.keys {
+		k.since = began
+	}
 	s.publish(rec.keys, due, until)
 	s.mu.Lock()
 	s.status.FetchedAt = began
@@ -187,6 +190,9 @@ func (s *Source) write() {
 		cancel()
 		if err != nil && !st.broken {
 			s.log.Warn("last good keys cannot be stored; a restart during an outage of the issuer will be without keys", "name", st.name, "error", err)
+		}
+		if err == nil && st.broken {
+			s.log.Info("last good keys are stored again", "name", st.name)
 		}
 		st.broken = err != nil
 	}

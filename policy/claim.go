@@ -39,7 +39,7 @@ func (r *claimRule) judge(s *subject) error {
 	v := s.claims.Get(r.path)
 	if len(r.values) == 0 {
 		if v.Empty() {
-			return token.Refuse(token.ClaimDenied, "claim "+r.path.String(), show(v))
+			return r.refuse(v)
 		}
 		return nil
 	}
@@ -56,12 +56,19 @@ func (r *claimRule) judge(s *subject) error {
 	return r.refuse(v)
 }
 
-func (r *claimRule) refuse(v token.Value) error {
-	how := " any of "
-	if r.all {
-		how = " all of "
+func (r *claimRule) want() string {
+	want := "claim " + r.path.String()
+	switch {
+	case r.all:
+		want += " all of " + strings.Join(r.values, " ")
+	case len(r.values) > 0:
+		want += " any of " + strings.Join(r.values, " ")
 	}
-	return token.Refuse(token.ClaimDenied, "claim "+r.path.String()+how+strings.Join(r.values, " "), show(v))
+	return want
+}
+
+func (r *claimRule) refuse(v token.Value) error {
+	return token.Refuse(token.ClaimDenied, r.want(), show(v))
 }
 
 // holds reports whether v is the scalar want or an array with it.

@@ -112,41 +112,84 @@ func (p *Issuer) Skew() time.Duration { return p.skew }
 // with events is a security event or logout token (RFC 8417). Either member
 // counts as there whatever its value, null included.
 func (p *Issuer) Claims(h token.Header, c *token.Claims) error {
-	if !p.typeAllowed(h) {
-		got := "no typ"
-		if h.HasType {
-			got = shorten(h.Type)
+	if err := p.checkType(h); err != nil {
+		return err
+	}
+	if err := p.checkSubject(c); err != nil {
+		return err
+	}
+	for i := range p.require {
+		if err := p.checkRequired(c, i); err != nil {
+			return err
 		}
-		return token.Refuse(token.TypeMismatch, "typ "+p.wantTypes(), got)
 	}
-	if !p.subOptional && strings.TrimSpace(c.Subject) == "" {
-		return token.Refuse(token.ClaimMissing, "sub", "none, or blanks")
+	if err := p.checkUnbound(c); err != nil {
+		return err
 	}
-	for _, path := range p.require {
-		v := c.Get(path)
-		switch v.Kind() {
-		case token.Missing, token.Null:
-		case token.String:
-			if v.Text() != "" {
-				continue
-			}
-		default:
-			continue
-		}
-		return token.Refuse(token.ClaimMissing, path.String(), show(v))
+	if err := p.checkEvents(c); err != nil {
+		return err
 	}
-	if c.Get(p.cnf).Kind() != token.Missing {
-		return token.Refuse(token.ProofUnsupported, "a token without cnf", "cnf")
-	}
-	if c.Get(p.events).Kind() != token.Missing {
-		return token.Refuse(token.EventsPresent, "a token without events", "events")
-	}
-	if !p.audienceAllowed(c.Audience) {
-		return token.Refuse(token.AudienceMismatch,
-			"aud "+strings.Join(p.audience, " or "), shorten(strings.Join(c.Audience, " ")))
-	}
-	return nil
+	return p.checkAudience(c)
 }
+
+func (p *Issuer) checkType(h token.Header) error {
+	if p.typeAllowed(h) {
+		return nil
+	}
+	return token.Refuse(token.TypeMismatch, "typ "+p.wantTypes(), gotType(h))
+}
+
+func gotType(h token.Header) string {
+	if !h.HasType {
+		return "no typ"
+	}
+	return shorten(h.Type)
+}
+
+func (p *Issuer) checkSubject(c *token.Claims) error {
+	if p.subOptional || strings.TrimSpace(c.Subject) != "" {
+		return nil
+	}
+	return token.Refuse(token.ClaimMissing, "sub", "none, or blanks")
+}
+
+// checkRequired is the check of the claim i of require_claims.
+func (p *Issuer) checkRequired(c *token.Claims, i int) error {
+	v := c.Get(p.require[i])
+	switch v.Kind() {
+	case token.Missing, token.Null:
+	case token.String:
+		if v.Text() != "" {
+			return nil
+		}
+	default:
+		return nil
+	}
+	return token.Refuse(token.ClaimMissing, p.require[i].String(), show(v))
+}
+
+func (p *Issuer) checkUnbound(c *token.Claims) error {
+	if c.Get(p.cnf).Kind() == token.Missing {
+		return nil
+	}
+	return token.Refuse(token.ProofUnsupported, "a token without cnf", "cnf")
+}
+
+func (p *Issuer) checkEvents(c *token.Claims) error {
+	if c.Get(p.events).Kind() == token.Missing {
+		return nil
+	}
+	return token.Refuse(token.EventsPresent, "a token without events", "events")
+}
+
+func (p *Issuer) checkAudience(c *token.Claims) error {
+	if p.audienceAllowed(c.Audience) {
+		return nil
+	}
+	return token.Refuse(token.AudienceMismatch, p.wantAudience(), shorten(strings.Join(c.Audience, " ")))
+}
+
+func (p *Issuer) wantAudience() string { return "aud " + strings.Join(p.audience, " or ") }
 
 // audienceAllowed compares whole strings, byte by byte.
 func (p *Issuer) audienceAllowed(aud []string) bool {

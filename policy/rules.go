@@ -19,6 +19,8 @@ type Rules struct {
 // rule is one line that depends on claims alone.
 type rule interface {
 	judge(s *subject) error
+	// explain is the rule and what of s it looks at, without a judgement.
+	explain(s *subject) Finding
 }
 
 // subject is a claims set on trial. values is set when there are expressions.

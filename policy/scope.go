@@ -49,15 +49,7 @@ func scopeToken(s string) bool {
 // such a string or an array of strings. Anything else, also one element that is
 // no string, grants nothing; a scope that is there but is no string hides scp.
 func (r *scopeRule) judge(s *subject) error {
-	granted := s.claims.Get(r.scope)
-	if granted.Kind() == token.Missing {
-		granted = s.claims.Get(r.scp)
-		if granted.Kind() == token.Array && !onlyStrings(granted) {
-			granted = token.Value{}
-		}
-	} else if granted.Kind() != token.String {
-		granted = token.Value{}
-	}
+	granted := r.granted(s.claims)
 	for _, want := range r.values {
 		if has := grants(granted, want); has && !r.all {
 			return nil
@@ -71,12 +63,30 @@ func (r *scopeRule) judge(s *subject) error {
 	return r.refuse(granted)
 }
 
-func (r *scopeRule) refuse(granted token.Value) error {
-	how := "scope any of "
-	if r.all {
-		how = "scope all of "
+// granted returns what the token grants, Missing if that is nothing.
+func (r *scopeRule) granted(c *token.Claims) token.Value {
+	granted := c.Get(r.scope)
+	switch granted.Kind() {
+	case token.String:
+		return granted
+	case token.Missing:
+		if granted = c.Get(r.scp); granted.Kind() == token.Array && !onlyStrings(granted) {
+			return token.Value{}
+		}
+		return granted
 	}
-	refusal := token.Refuse(token.ScopeMissing, how+r.joined, show(granted))
+	return token.Value{}
+}
+
+func (r *scopeRule) want() string {
+	if r.all {
+		return "scope all of " + r.joined
+	}
+	return "scope any of " + r.joined
+}
+
+func (r *scopeRule) refuse(granted token.Value) error {
+	refusal := token.Refuse(token.ScopeMissing, r.want(), show(granted))
 	refusal.Scope = r.joined
 	return refusal
 }

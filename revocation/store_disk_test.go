@@ -58,6 +58,9 @@ func full() error {
 			return errors.New("the disk does not get full")
 		}
 	}
+	if stats := s.Stats(); !stats.Failing || stats.DiskError == "" {
+		return fmt.Errorf("the disk fails, and the figures do not say why: %+v", stats)
+	}
 	if n := s.Stats().NotDurable; n < 20 {
 		return fmt.Errorf("%d are said to be in memory only", n)
 	}

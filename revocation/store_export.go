@@ -209,7 +209,7 @@ func (s *Store) Stats() Stats {
 	defer s.mu.Unlock()
 	stats := Stats{
 		Entries: s.Count(), Undone: len(s.undone), Foreign: len(s.foreign),
-		Pending: s.active.len() + s.flushing.len(), NotDurable: s.health.notDurable,
+		Pending: s.active.len() + s.flushing.len(), NotDurable: s.health.notDurable, Failing: s.health.failing,
 		Outbox: int(s.outbox.sequence - s.outbox.acked), IndexBytes: s.index.Bytes(),
 	}
 	if s.journal == nil {
@@ -217,6 +217,9 @@ func (s *Store) Stats() Stats {
 		return stats
 	}
 	stats.DiskBytes = s.DiskSize()
+	if s.health.failing && s.health.err != nil {
+		stats.DiskError = s.health.err.Error()
+	}
 	return stats
 }
 

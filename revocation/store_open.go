@@ -53,6 +53,8 @@ type Store struct {
 
 	expiries expiries
 
+	unreadable atomic.Bool // and said so
+
 	wake      chan struct{} // groups has something
 	kick      chan struct{} // a checkpoint is due
 	stop      chan struct{}

@@ -244,6 +244,7 @@ func (s *Store) takePending(mark uint64, clean bool) (b *batch, notDurable int, 
 type health struct {
 	notDurable int // changes that are in memory only
 	failing    bool
+	err        error // of the last failure
 	delay      time.Duration
 	retry      time.Time // no try before
 }
@@ -260,7 +261,7 @@ func (s *Store) failed(err error) {
 	}
 	s.mu.Lock()
 	first := !s.health.failing
-	s.health.failing = true
+	s.health.failing, s.health.err = true, err
 	if now := time.Now(); !now.Before(s.health.retry) {
 		s.health.delay = min(max(2*s.health.delay, retryFirst), retryLast)
 		s.health.retry = now.Add(s.health.delay)
@@ -275,7 +276,7 @@ func (s *Store) failed(err error) {
 func (s *Store) recovered() {
 	s.mu.Lock()
 	was := s.health.failing
-	s.health.failing, s.health.delay, s.health.retry = false, 0, time.Time{}
+	s.health.failing, s.health.err, s.health.delay, s.health.retry = false, nil, 0, time.Time{}
 	s.mu.Unlock()
 	if was {
 		s.log.Info("revocations are saved again", "path", s.options.Path)

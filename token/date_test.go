@@ -123,7 +123,7 @@ func TestParseDateIsBounded(t *testing.T) {
 		if s, _ := parseDate(literal, false).Unix(); s != want {
 			t.Errorf("%.20s...: %d, want %d", literal, s, want)
 		}
-		if took := time.Since(start); took > time.Second {
+		if took := time.Since(start); took > 10*time.Second {
 			t.Errorf("%.20s...: %v", literal, took)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,7 +60,7 @@ func onlyHost(base *url.URL, next http.Handler) http.Handler {
 func (i *Issuer) serveAbout(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprintf(w, "A token issuer for development: it gives a token to everybody who asks.\n\n"+
-		"GET  %[1]s%[2]s\nGET  %[1]s%[3]s\nPOST %[1]s%[4]s   username=alice [scope=...] [alg=ES256] [lifetime=-1h] [format=token]\nPOST %[1]s%[5]s   [alg=ES256] [withdraw=true]\n",
+		"GET  %[1]s%[2]s\nGET  %[1]s%[3]s\nPOST %[1]s%[4]s   username=alice [scope=...] [alg=ES256] [lifetime=-1h] [format=token]\nPOST %[1]s%[4]s   grant_type=refresh_token refresh_token=... (from scope=offline_access)\nPOST %[1]s%[5]s   [alg=ES256] [withdraw=true]\n",
 		i.cfg.URL, DiscoveryPath, KeysPath, TokenPath, RotatePath)
 }
 
@@ -68,7 +69,7 @@ func (i *Issuer) serveDiscovery(w http.ResponseWriter, _ *http.Request) {
 		"issuer":                                i.cfg.URL,
 		"jwks_uri":                              i.cfg.URL + KeysPath,
 		"token_endpoint":                        i.cfg.URL + TokenPath,
-		"grant_types_supported":                 []string{"client_credentials", "password"},
+		"grant_types_supported":                 []string{"client_credentials", "password", "refresh_token"},
 		"response_types_supported":              []string{"token"},
 		"subject_types_supported":               []string{"public"},
 		"id_token_signing_alg_values_supported": i.cfg.Algorithms,
@@ -91,8 +92,9 @@ func (i *Issuer) serveKeys(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(data)
 }
 
-// serveToken answers the token request of RFC 6749 sections 4.3 and 4.4, as far
-// as development needs it: whoever is named is believed.
+// serveToken answers the token request of RFC 6749 sections 4.3, 4.4 and 6, as far
+// as development needs it: whoever is named is believed. A user who asks for the
+// scope offline_access gets a refresh token.
 func (i *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	if err := r.ParseForm(); err != nil {
@@ -111,14 +113,23 @@ func (i *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
 	if id, _, ok := r.BasicAuth(); ok && req.ClientID == "" {
 		req.ClientID = id
 	}
+	var refreshToken string
+	var offline bool
+	req.Scope, offline = cutOffline(req.Scope)
 	switch grant := form.Get("grant_type"); {
+	case grant == "refresh_token":
+		var ok bool
+		if req, refreshToken, ok = i.refresh.use(form.Get("refresh_token"), req.ClientID); !ok {
+			oauthError(w, "invalid_grant", "this refresh token is unknown, has been used, or its session has ended")
+			return
+		}
 	case grant == "client_credentials" && req.Username == "":
 	case (grant == "" || grant == "password") && req.Username != "":
 	case grant == "" || grant == "password" || grant == "client_credentials":
 		oauthError(w, "invalid_request", "give username=NAME, or grant_type=client_credentials without one")
 		return
 	default:
-		oauthError(w, "unsupported_grant_type", "the grants are client_credentials and password")
+		oauthError(w, "unsupported_grant_type", "the grants are client_credentials, password and refresh_token")
 		return
 	}
 	lifetime, err := parseLifetime(form.Get("lifetime"))
@@ -126,7 +137,9 @@ func (i *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
 		oauthError(w, "invalid_request", err.Error())
 		return
 	}
-	req.Lifetime = lifetime
+	if lifetime != 0 {
+		req.Lifetime = lifetime
+	}
 	claims, err := i.Claims(req)
 	if errors.Is(err, ErrUnknownUser) {
 		oauthError(w, "invalid_grant", "this user is not in the directory of the development issuer")
@@ -140,6 +153,11 @@ func (i *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
 		oauthError(w, "invalid_request", err.Error())
 		return
 	}
+	if offline && req.Username != "" {
+		req.ClientID, _ = claims["client_id"].(string)
+		req.SessionID, _ = claims["sid"].(string)
+		refreshToken = i.refresh.begin(req)
+	}
 	if form.Get("format") == tokenFormatForm {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprintln(w, signed)
@@ -152,7 +170,18 @@ func (i *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
 	if scope, ok := claims["scope"]; ok {
 		answer["scope"] = scope
 	}
+	if refreshToken != "" {
+		answer["refresh_token"] = refreshToken
+	}
 	writeJSON(w, http.StatusOK, answer)
+}
+
+// cutOffline takes offline_access out of a scope: it asks for a refresh token, and
+// means nothing to an API.
+func cutOffline(scope string) (rest string, asked bool) {
+	words := strings.Fields(scope)
+	kept := slices.DeleteFunc(words, func(w string) bool { return w == offlineAccess })
+	return strings.Join(kept, " "), len(kept) < len(words)
 }
 
 func (i *Issuer) serveRotate(w http.ResponseWriter, r *http.Request) {

@@ -39,6 +39,9 @@ type Config struct {
 	Now        func() time.Time
 	// KeysMaxAge is the max-age of the key set's Cache-Control; 0: one minute.
 	KeysMaxAge time.Duration
+	// RefreshGrace is for how long the refresh token that was replaced last is
+	// answered once more; 0: half a minute; negative: never.
+	RefreshGrace time.Duration
 }
 
 // User is somebody the issuer knows. There are no passwords.
@@ -62,6 +65,7 @@ var SampleUsers = []User{
 type Issuer struct {
 	cfg     Config
 	keys    *ring
+	refresh *families
 	handler http.Handler
 }
 
@@ -99,7 +103,7 @@ func New(cfg Config) (*Issuer, error) {
 			return nil, err
 		}
 	}
-	i := &Issuer{cfg: cfg, keys: keys}
+	i := &Issuer{cfg: cfg, keys: keys, refresh: newFamilies(cfg.RefreshGrace, cfg.Now)}
 	i.handler = i.routes(u)
 	return i, nil
 }
@@ -131,6 +135,10 @@ func (i *Issuer) Rotate(alg string, withdraw bool) (*signing.Key, error) {
 // Withdraw takes the key of that ID out of the key set at once; it reports
 // whether it was there. If it was a current key, the next one is made on demand.
 func (i *Issuer) Withdraw(kid string) (bool, error) { return i.keys.withdraw(kid) }
+
+// EndSessions makes the refresh tokens of a user worthless, of everybody if name
+// is empty. It returns how many sessions ended.
+func (i *Issuer) EndSessions(name string) int { return i.refresh.endUser(name) }
 
 // JWKS returns the key set as the issuer publishes it.
 func (i *Issuer) JWKS() []byte { return signing.MarshalJWKS(i.keys.published()...) }

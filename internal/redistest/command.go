@@ -15,7 +15,7 @@ import (
 // an int64, nil or a []any. It fails the test on an error.
 func (s *Server) Do(args ...any) any {
 	s.t.Helper()
-	answer, err := s.try(args...)
+	answer, err := s.Ask(args...)
 	if err != nil {
 		s.t.Fatalf("redis %v: %v", args[0], err)
 	}
@@ -32,7 +32,8 @@ func (s *Server) Int(args ...any) int64 {
 	return n
 }
 
-func (s *Server) try(args ...any) (any, error) {
+// Ask is Do for a server that may be in no state to answer.
+func (s *Server) Ask(args ...any) (any, error) {
 	network, addr := s.address()
 	c, err := net.DialTimeout(network, addr, time.Second)
 	if err != nil {

@@ -188,7 +188,7 @@ func (s *Server) answers() bool {
 		}
 		return err == nil
 	}
-	_, err := s.try("PING")
+	_, err := s.Ask("PING")
 	// An ACL may forbid it.
 	return err == nil || strings.HasPrefix(err.Error(), "NO")
 }
