@@ -186,7 +186,8 @@ func cpuTime(pid int) (time.Duration, error) {
 
 var resident = regexp.MustCompile(`VmRSS:\s+(\d+)`)
 
-// residentMiB is the memory of a process that is in RAM.
+// residentMiB is the memory of a process that is in RAM, pages of mapped files,
+// such as its own binary and the journal, included.
 func residentMiB(pid int) float64 {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if m := resident.FindSubmatch(status); m != nil {
