@@ -2,24 +2,14 @@ package main
 
 import (
 	"fmt"
-	"os/exec"
-	"path/filepath"
 	"strings"
 )
 
 // measureCollector compares the shipped binary, as it comes, with itself under
-// settings of Go's garbage collector and with a build without a profile.
+// fixed settings of Go's garbage collector.
 func (b *bench) measureCollector() (string, error) {
-	bare := filepath.Join(b.dir, "without-profile")
-	cmd := exec.CommandContext(b.ctx, "go", "build", "-pgo=off", "-o", bare, "./cmd/caddy")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build -pgo=off: %w: %s", err, out)
-	}
 	warm := send("RS256", false, false)
-	all := []*variant{
-		{name: "gogc-none", about: "as it comes", config: gated(""), wrk: warm},
-		{name: "gogc-bare", about: "built with `-pgo=off`", program: bare, config: gated(""), wrk: warm},
-	}
+	all := []*variant{{name: "gogc-none", about: "as it comes", config: gated(""), wrk: warm}}
 	for _, percent := range []string{"100", "200", "400", "800"} {
 		all = append(all, &variant{name: "gogc-" + percent, about: "`GOGC=" + percent + "`", config: gated(""), wrk: warm, env: []string{"GOGC=" + percent}})
 	}

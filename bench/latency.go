@@ -61,6 +61,7 @@ func (b *bench) measureLatency() (string, error) {
 			ratios = append(ratios, rounds[1][p][r]/rounds[0][p][r])
 		}
 		fmt.Fprintf(&text, " %.2f |", median(ratios))
+		b.measured[fmt.Sprintf("p%g of plain", percentiles[p]*100)] = median(ratios)
 	}
 	return text.String() + "\n", nil
 }

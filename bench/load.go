@@ -43,6 +43,14 @@ func (b *bench) measureLoad() (string, error) {
 		}
 	}
 	b.plot(all)
+	for _, v := range all {
+		f := v.figures(all[0])
+		b.measured[v.name+" rate of plain"], b.measured[v.name+" cpu of plain"], b.measured[v.name+" cpu"] = f.rateOf, f.cpuOf, f.cpu
+	}
+	if stock, warm := named(all, "stock"), named(all, "warm"); stock != nil && warm != nil {
+		f := warm.figures(stock)
+		b.measured["warm rate of stock"], b.measured["warm cpu of stock"] = f.rateOf, f.cpuOf
+	}
 	return loadTable(all), nil
 }
 

@@ -113,7 +113,7 @@ func run(ctx context.Context, s settings) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	b := &bench{ctx: ctx, dir: dir, settings: s, caddy: filepath.Join(dir, "caddy"), stock: filepath.Join(dir, "stock")}
+	b := &bench{ctx: ctx, dir: dir, settings: s, caddy: filepath.Join(dir, "caddy"), stock: filepath.Join(dir, "stock"), measured: make(map[string]float64)}
 	defer b.stopAll()
 	if err := b.prepare(); err != nil {
 		return err
@@ -136,6 +136,8 @@ func run(ctx context.Context, s settings) error {
 		fmt.Println(text)
 		page[part.name] = text
 	}
+	page["aims"] = b.aims()
+	fmt.Println(page["aims"])
 	if s.write == "" {
 		return nil
 	}

@@ -25,6 +25,7 @@ type bench struct {
 	backend      string // address
 	token        string // a good one, RS256
 	processes    []*exec.Cmd
+	measured     map[string]float64 // what the aims are judged by
 }
 
 // prepare builds the gateways, starts the backend and makes tokens.

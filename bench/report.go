@@ -48,10 +48,6 @@ func loadTable(all []*variant) string {
 		f := v.figures(all[0])
 		fmt.Fprintf(&b, "| %s | %.0f | %.2f | %.2f | %.2f | %.0f |\n", v.about, f.rate, f.rateOf, f.cpu, f.cpuOf, v.rss)
 	}
-	if stock, warm := named(all, "stock"), named(all, "warm"); stock != nil && warm != nil {
-		f := warm.figures(stock)
-		fmt.Fprintf(&b, "\nThe gate, warm, in the shipped binary against a stock build without any gate: %.2f of its req/s with %.2f of its CPU.\n", f.rateOf, f.cpuOf)
-	}
 	return b.String()
 }
 

@@ -38,6 +38,7 @@ func (b *bench) measureRoutes() (string, error) {
 		}
 		fmt.Fprintf(&text, "| %d | %d | %d | %d |\n", n, n*len(tokens), checks, checks/len(tokens))
 	}
+	b.measured["checks of a token"] = 1 // any other number is an error above
 	return text.String(), nil
 }
 

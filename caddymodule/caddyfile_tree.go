@@ -109,14 +109,6 @@ func (n *caddyNode) child(path ...string) *caddyNode {
 	return n
 }
 
-// site returns the site that n is in.
-func (n *caddyNode) site() *caddyNode {
-	for n != nil && n.parent != nil {
-		n = n.parent
-	}
-	return n
-}
-
 // at reports whether requests of m may come to the site.
 func (n *caddyNode) at(m *mappedRoute) bool {
 	for _, key := range n.args {
@@ -216,14 +208,8 @@ func (t *caddyTree) find(m *mappedRoute, want func(*caddyNode) bool) *caddyNode 
 	return best
 }
 
-// mentions reports whether the directive or what is below it has the word.
-func (n *caddyNode) mentions(word string) bool {
-	found := false
-	n.each(func(c *caddyNode) { found = found || c.name == word || slices.Contains(c.args, word) })
-	return found
-}
-
-// mentionsHeader is mentions for a header's name with the operators of Caddy.
+// mentionsHeader reports whether the directive or what is below it names a
+// header, with the operators of Caddy.
 func (n *caddyNode) mentionsHeader(name string) bool {
 	same := func(word string) bool {
 		return http.CanonicalHeaderKey(strings.TrimLeft(word, "+-?>")) == http.CanonicalHeaderKey(name)

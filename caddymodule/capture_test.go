@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -224,8 +223,6 @@ func code(value string) string {
 	}
 	return text + " (" + strings.TrimSpace(escaped) + ")"
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }
 
 // rawMembers adds members to the claims of a good token, as they are written. A
 // sub among them takes the place of the usual one.

@@ -57,14 +57,13 @@ type checkOptions struct {
 // checker looks through one configuration.
 type checker struct {
 	*offline
-	places  *places
-	raw     map[string]any // Caddy's JSON
-	routes  []*mappedRoute
-	errors  []*mappedRoute // error routes
-	labels  map[*Handler]string
-	gates   []*Handler // in the order of their places
-	report  *checkReport
-	logouts int
+	places *places
+	raw    map[string]any // Caddy's JSON
+	routes []*mappedRoute
+	errors []*mappedRoute // error routes
+	labels map[*Handler]string
+	gates  []*Handler // in the order of their places
+	report *checkReport
 }
 
 // check looks through a configuration that is loaded.

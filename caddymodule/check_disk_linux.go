@@ -8,7 +8,7 @@ func statFileSystem(dir string) (diskKind, string) {
 	if syscall.Statfs(dir, &s) != nil {
 		return diskUnknown, ""
 	}
-	//nolint:gosec,unconvert // The numbers are 32 bits wide, the field's type depends on the machine.
+	// The numbers are 32 bits wide, the field's type depends on the machine.
 	switch uint32(s.Type) {
 	case 0x01021994:
 		return diskMemory, "tmpfs"

@@ -101,8 +101,10 @@ func (n *caddyNode) allTokens() []caddyfile.Token {
 		return tokens
 	}
 	mark := func(text string, lines int) {
-		last := tokens[len(tokens)-1]
-		tokens = append(tokens, caddyfile.Token{File: last.File, Line: last.Line + lines, Text: text})
+		// The name of the directive stands for where it was imported from.
+		brace := n.tokens[0]
+		brace.Line, brace.Text = tokens[len(tokens)-1].Line+lines, text
+		tokens = append(tokens, brace)
 	}
 	mark("{", 0)
 	for _, c := range n.children {

@@ -51,10 +51,10 @@ func (c *checker) checkRevocation() {
 }
 
 // tlsCertificates returns the client certificates for Redis.
-func (r *redisSettings) tlsCertificates() []any {
+func (s *redisSettings) tlsCertificates() []any {
 	var out []any
-	if r.tls != nil {
-		for _, certificate := range r.tls.Certificates {
+	if s.tls != nil {
+		for _, certificate := range s.tls.Certificates {
 			out = append(out, certificate)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/caddyauth"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
 
@@ -57,7 +58,6 @@ func (c *checker) checkRoutes() {
 		c.changed(m)
 		c.basicAuth(m)
 		c.addresses(m)
-		c.rewritten(m)
 		c.revoker(m)
 	}
 	for _, m := range c.errors {
@@ -67,6 +67,7 @@ func (c *checker) checkRoutes() {
 		}
 	}
 	c.unreachable()
+	c.rewritten()
 }
 
 func inErrorRoute(n *caddyNode) bool {
@@ -107,8 +108,13 @@ func (c *checker) ungated(m *mappedRoute, trusting map[string][]string) {
 	}, append([]string{m.End}, backendWords...)...)
 	fix := publicGate(m)
 	var believed []string
+	copied := copiedHeaders(m)
 	for _, u := range m.Upstreams {
-		believed = append(believed, trusting[u]...)
+		for _, header := range trusting[u] {
+			if !slices.ContainsFunc(copied, func(name string) bool { return strings.EqualFold(name, header) }) {
+				believed = append(believed, header)
+			}
+		}
 	}
 	if len(believed) > 0 {
 		c.add("forgeable_headers", at, m, fix, "%s reaches %s without a gate, and that backend is given %s by a gate elsewhere",
@@ -121,21 +127,44 @@ func (c *checker) ungated(m *mappedRoute, trusting map[string][]string) {
 		if !slash || !strings.HasPrefix(base, "/") || slices.ContainsFunc(m.Except, func(other string) bool { return other != e && pathCovers(other, base) }) {
 			continue
 		}
-		if gated := c.gateAt(e); gated != nil && (len(m.Paths) == 0 || allCovered(m.Paths, []string{base}, pathCovers)) {
+		if gated := c.gateAt(e, m); gated != nil && (len(m.Paths) == 0 || allCovered(m.Paths, []string{base}, pathCovers)) {
 			c.add("path_gap", c.places.gate(gated), m, fmt.Sprintf("write a matcher for both, `@name path %s %s`, or `%s*` if nothing else begins so", base, e, base),
 				"the gate on %s does not cover %s, which reaches %s without a gate", e, base, upstreams(m))
 		}
 	}
 }
 
-// gateAt returns a gate that a way with that path pattern meets.
-func (c *checker) gateAt(pattern string) *Handler {
-	for _, m := range c.routes {
-		if guards := m.guards(); len(guards) > 0 && slices.Contains(m.Paths, pattern) {
+// gateAt returns a gate on another way to a backend of m, by that path pattern.
+func (c *checker) gateAt(pattern string, m *mappedRoute) *Handler {
+	for _, other := range c.routes {
+		shared := slices.ContainsFunc(other.Upstreams, func(u string) bool { return slices.Contains(m.Upstreams, u) })
+		if guards := other.guards(); shared && len(guards) > 0 && slices.Contains(other.Paths, pattern) && slices.Equal(other.Hosts, m.Hosts) {
 			return guards[0]
 		}
 	}
 	return nil
+}
+
+// copiedHeaders are those that forward_auth takes from its own server's answer,
+// in the place of the client's.
+func copiedHeaders(m *mappedRoute) []string {
+	var names []string
+	for _, s := range m.steps {
+		proxy, ok := s.handler.(*reverseproxy.Handler)
+		if !ok || !isForwardAuth(proxy) {
+			continue
+		}
+		for _, response := range proxy.HandleResponse {
+			for _, route := range response.Routes {
+				for _, h := range route.Handlers {
+					if set, ok := h.(*headers.Handler); ok && set.Request != nil && len(route.MatcherSets) == 0 {
+						names = append(names, set.Request.Delete...)
+					}
+				}
+			}
+		}
+	}
+	return names
 }
 
 // nodeNames reports whether the directive n may be the one that leads to an
@@ -259,10 +288,13 @@ func (c *checker) basicAuth(m *mappedRoute) {
 	}
 }
 
-func (c *checker) rewritten(m *mappedRoute) {
-	if len(m.Gates) > 0 && slices.ContainsFunc(m.Others, func(o string) bool { return strings.Contains(o, "rewritten path") }) {
-		c.add("rewrite_before_gate", c.places.gate(m.Gates[0]), m, "see that the matcher names what the backend sees; put the gate first inside `route` to go by the client's path",
-			"%s: a path is rewritten before a gate or backend is chosen by it", m.label())
+// rewritten reports gates that are chosen by a path which is not the client's.
+func (c *checker) rewritten() {
+	for _, g := range c.gates {
+		if label := c.labels[g]; strings.Contains(label, "rewritten path") {
+			c.add("rewrite_before_gate", c.places.gate(g), nil, "see that the matcher names what the backend sees; put the gate first inside `route` to go by the client's path",
+				"%s: the path is rewritten before this gate is chosen by it", label)
+		}
 	}
 }
 

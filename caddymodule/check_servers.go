@@ -39,8 +39,8 @@ func (c *checker) checkServers() {
 		}
 		base := "/apps/http/servers/" + escapePointer.Replace(name)
 		raw := object(object(object(object(c.raw["apps"])["http"])["servers"])[name])
-		c.aliases(server, "expected_underscore_headers", server.ExpectedUnderscoreHeaders, base)
-		c.aliases(server, "expected_dot_headers", server.ExpectedDotHeaders, base)
+		c.aliases("expected_underscore_headers", server.ExpectedUnderscoreHeaders, base)
+		c.aliases("expected_dot_headers", server.ExpectedDotHeaders, base)
 		if server.Logs != nil && server.Logs.ShouldLogCredentials {
 			c.add("credentials_logged", c.global([]string{"servers", "log_credentials"}, base+"/logs/should_log_credentials"), nil, "leave `log_credentials` out", "server %s logs the Authorization header", name)
 		}
@@ -76,7 +76,7 @@ func (c *checker) site(server, pointer string) place {
 
 // aliases reports spellings of managed headers that Caddy was told to let
 // through. Others do no harm here.
-func (c *checker) aliases(server *caddyhttp.Server, option string, names []string, base string) {
+func (c *checker) aliases(option string, names []string, base string) {
 	for _, name := range names {
 		prefix, wild := strings.CutSuffix(name, "*")
 		folded := gate.Fold(prefix)

@@ -307,3 +307,77 @@ func TestWeakSecret(t *testing.T) {
 		})
 	}
 }
+
+// TestCheckIsQuiet: what is right has no finding, and one that is not has no
+// further ones.
+func TestCheckIsQuiet(t *testing.T) {
+	checkDisks(t)
+	r := checkText(t, "Caddyfile", `{
+	jwtgate {
+		ISSUER
+	}
+}
+(gate) {
+	jwtgate {
+		forward {
+			X-User-ID sub
+		}
+	}
+}
+www.example.com {
+	root * /srv
+	encode gzip
+	try_files {path} /index.html
+	file_server
+}
+app.example.com {
+	import gate
+	@ws {
+		header Connection *Upgrade*
+		header Upgrade websocket
+	}
+	reverse_proxy @ws localhost:6001
+	php_fastcgi unix//run/php.sock
+	file_server
+}
+shop.example.com {
+	redir /old /new
+	handle_path /api/* {
+		import gate
+		request_header X-Tenant acme
+		reverse_proxy localhost:3000 {
+			header_up X-Real-IP {remote_host}
+			header_down -Server
+		}
+	}
+	handle {
+		respond /health ok
+		file_server
+	}
+}
+*.tenants.example.com {
+	@a host a.tenants.example.com
+	handle @a {
+		import gate
+		reverse_proxy localhost:3000
+	}
+	handle {
+		abort
+	}
+}
+auth.example.com {
+	forward_auth localhost:9091 {
+		uri /verify
+		copy_headers X-User-ID
+	}
+	reverse_proxy localhost:3000
+}
+`, checkOptions{offline: true})
+	var got []string
+	for _, f := range r.Findings {
+		got = append(got, f.place.String()+" "+f.ID)
+	}
+	if want := []string{"Caddyfile:58 ungated_backend"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q\n%s", got, want, r.text(paint(false)))
+	}
+}

@@ -152,7 +152,7 @@ func (f *explainFlags) order(cmd *cobra.Command, args []string) (*explainOrder, 
 	}
 	if faults := o.faults(); len(faults) > 0 {
 		names := map[string]string{"path": "route", "headers": "header", "remote_ip": "remote-ip"}
-		return nil, nil, cli.Usagef("--%s: %s", cmpOr(names[faults[0].Field], faults[0].Field), faults[0].Detail)
+		return nil, nil, cli.Usagef("--%s: %s", cmp.Or(names[faults[0].Field], faults[0].Field), faults[0].Detail)
 	}
 	return o, notes, nil
 }

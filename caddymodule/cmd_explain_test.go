@@ -134,3 +134,22 @@ func TestExplainTakesTheLastGoodKeys(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// TestExplainUsage has command lines that are wrong.
+func TestExplainUsage(t *testing.T) {
+	c := &console{t, ""}
+	for _, args := range [][]string{
+		{"a", "b"}, {"--route", "orders", "x"}, {"--offline", "x"}, {"--adapter", "json", "x"}, {"--config", "-", "-"}, {"--header", "x", "y"},
+		{"--header", "Authorization: Bearer x", "y"}, {"--remote-ip", "here", "x"}, {"--scheme", "ftp", "x"}, {"--method", "G T", "x"},
+		{"--timeout", "0s", "x"}, {"--config", "a", "--address", "b", "x"}, {"--host", "a/b", "x"}, {"-"},
+	} {
+		_, errOut, err := c.run("", append([]string{"explain"}, args...)...)
+		if cli.Code(err) != cli.Usage {
+			t.Errorf("%v: exit %d: %v %s", args, cli.Code(err), err, errOut)
+		}
+	}
+	c.address = "127.0.0.1:1"
+	if _, _, err := c.run("", "explain", "x"); cli.Code(err) != cli.Unreachable {
+		t.Errorf("nobody there: %v", err)
+	}
+}

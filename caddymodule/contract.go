@@ -202,27 +202,27 @@ func (r *contractRoute) meet(app *App, g *Handler, lane contractLane, settings *
 }
 
 // contractIssuers returns whose tokens pass the gate.
-func (g *Handler) contractIssuers(app *App) []contractIssuer {
+func (h *Handler) contractIssuers(app *App) []contractIssuer {
 	var names []string
 	switch {
-	case len(g.UseIssuers)+len(g.Issuers) == 0:
+	case len(h.UseIssuers)+len(h.Issuers) == 0:
 		for _, t := range app.state.issuers {
 			names = append(names, t.name)
 		}
 	default:
 		// Both were expanded when the gate was loaded.
-		names, _ = expandNames("issuer", g.UseIssuers)
-		for _, own := range g.Issuers {
+		names, _ = expandNames("issuer", h.UseIssuers)
+		for _, own := range h.Issuers {
 			if name, err := expandName("issuer", own.Issuer); err == nil {
 				names = append(names, name)
 			}
 		}
 	}
-	audience, _ := expandNames("audience", g.Audience)
+	audience, _ := expandNames("audience", h.Audience)
 	var out []contractIssuer
 	for _, name := range names {
 		for _, t := range app.state.trusts.named(name) {
-			asked, err := t.at(audience, g.AnyAudience)
+			asked, err := t.at(audience, h.AnyAudience)
 			if err != nil {
 				continue
 			}

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -60,7 +61,7 @@ func (k *walk) headers(g *gateWalk, show bool) []explainedHeader {
 			absent = "the request is refused"
 		}
 		for _, f := range g.handler.Forward {
-			form := cmpOr(f.Form, "default")
+			form := cmp.Or(f.Form, "default")
 			if f.Separator != "" {
 				form += " " + strconv.Quote(f.Separator)
 			}

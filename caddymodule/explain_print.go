@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -122,7 +123,7 @@ func (p *printer) gate(g *explainedGate) {
 func (p *printer) step(s *explainedStep) {
 	text := s.Found
 	if s.Expected != "" && s.Expected != s.Found {
-		text = cmpOr(text, "-") + " (expected: " + s.Expected + ")"
+		text = cmp.Or(text, "-") + " (expected: " + s.Expected + ")"
 	}
 	if s.Note != "" {
 		text = strings.TrimPrefix(text+"; "+s.Note, "; ")

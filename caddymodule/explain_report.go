@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -150,7 +151,7 @@ var modes = map[string]string{
 }
 
 func (k *walk) gateReport(g *gateWalk, o *explainOrder, labels map[*Handler]string) explainedGate {
-	out := explainedGate{Gate: cmpOr(labels[g.handler], k.label(g.scope)), Mode: g.mode(), Note: modes[g.mode()], Result: g.result(), Steps: []explainedStep{}}
+	out := explainedGate{Gate: cmp.Or(labels[g.handler], k.label(g.scope)), Mode: g.mode(), Note: modes[g.mode()], Result: g.result(), Steps: []explainedStep{}}
 	if !g.reached {
 		out.Steps = append(out.Steps, explainedStep{Step: "extract", Result: "skip", Note: "not reached: a gate before has refused"})
 		return out
@@ -180,7 +181,7 @@ func (g *gateWalk) extraction() explainedStep {
 	case g.extract == nil:
 		s.Result, s.Found = "pass", g.cred.place()
 	default:
-		s.Result, s.Found, s.Hint = "fail", cmpOr(g.extract.Got, "none"), g.extractHint(g.extract)
+		s.Result, s.Found, s.Hint = "fail", cmp.Or(g.extract.Got, "none"), g.extractHint(g.extract)
 		if g.extract.Want != "" {
 			s.Expected = g.extract.Want
 		}
@@ -274,11 +275,4 @@ func (k *walk) withdrawals(x *gate.Explanation, show bool) []string {
 		found = append(found, x.Withdrawn.String()+" revoked")
 	}
 	return found
-}
-
-func cmpOr(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

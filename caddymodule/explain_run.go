@@ -74,7 +74,7 @@ func (s *explainSite) choose(ctx context.Context, o *explainOrder) *beginning {
 		}) {
 			continue
 		}
-		scheme = cmpOr(o.Scheme, scheme)
+		scheme = cmp.Or(o.Scheme, scheme)
 		hosts := []string{o.Host}
 		if o.Host == "" {
 			hosts = append(hostsOf(server.Routes, nil), "localhost")

@@ -120,24 +120,25 @@ func (h *Handler) reads(source *TokenSource) bool {
 
 // check asks the gate. What is neither an identity nor a refusal refuses. client
 // is who asked for the token, if this gate observes and the signature held.
-func (h *Handler) check(r *http.Request, st *requestState, cred credential) (id *gate.Identity, issuer, client string, refused *token.Refusal) {
+func (h *Handler) check(r *http.Request, st *requestState, cred credential) (_ *gate.Identity, issuer, client string, _ *token.Refusal) {
 	var opts gate.Options
 	if st.logout != nil {
 		opts.AllowExpired = st.logout.AllowExpired
 	}
 	if h.run.observed != nil {
-		opts.Client = &client
+		st.client = ""
+		opts.Client = &st.client
 	}
 	st.view = requestView{r: r}
 	id, issuer, err := h.run.gate.Check(r.Context(), cred.token, &st.view, opts)
 	if err == nil && id != nil {
-		return id, issuer, client, nil
+		return id, issuer, st.client, nil
 	}
 	refused, ok := err.(*token.Refusal) //nolint:errorlint // the way without allocation
 	if ok && refused != nil || errors.As(err, &refused) && refused != nil {
-		return nil, issuer, client, refused
+		return nil, issuer, st.client, refused
 	}
-	return nil, issuer, client, &token.Refusal{Reason: token.TokenMalformed, Err: err}
+	return nil, issuer, st.client, &token.Refusal{Reason: token.TokenMalformed, Err: err}
 }
 
 // forward sets the headers for the backend. Handlers behind us edit values in

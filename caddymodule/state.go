@@ -47,6 +47,10 @@ type requestState struct {
 	// the last decision, for the access log.
 	result, issuer string
 
+	// client is who asked for the token, in a gate that observes: here, where
+	// its address costs no allocation.
+	client string
+
 	view   requestView
 	stream streamWriter
 	repl   *caddy.Replacer

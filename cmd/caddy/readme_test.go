@@ -13,9 +13,12 @@ import (
 
 // A README's shell blocks are run in their order, as they stand but for the
 // ports and the program's name. After a command, a comment that begins with a
-// status says what must come back: that status, each bare word and "text", and
-// no "text".
-var expectation = regexp.MustCompile(`^# (\d{3})( .*)?$`)
+// status, or with an exit code, says what must come back: that, each bare word
+// and "text", and no "text".
+var (
+	expectation = regexp.MustCompile(`^# (\d{3}|exit \d)( .*)?$`)
+	exitCode    = regexp.MustCompile(`^# exit \d`)
+)
 
 // shellBlocks returns the lines of each block fenced as sh.
 func shellBlocks(t *testing.T, file string) [][]string {
@@ -127,7 +130,11 @@ func tryBlock(t *testing.T, dir string, block []string, replace *strings.Replace
 	const mark = "=== expectation ==="
 	var script strings.Builder
 	var wants []string
-	for _, line := range block {
+	for i, line := range block {
+		if i+1 < len(block) && exitCode.MatchString(block[i+1]) {
+			fmt.Fprintf(&script, "if %s; then echo exit 0; else echo exit $?; fi\n", replace.Replace(line))
+			continue
+		}
 		if m := expectation.FindStringSubmatch(line); m != nil {
 			wants = append(wants, replace.Replace(line))
 			fmt.Fprintf(&script, "printf '\\n%s\\n'\n", mark)
@@ -144,8 +151,8 @@ func tryBlock(t *testing.T, dir string, block []string, replace *strings.Replace
 func checkAnswer(t *testing.T, got, want string) {
 	t.Helper()
 	m := expectation.FindStringSubmatch(want)
-	if !regexp.MustCompile(`(?m)^HTTP/[0-9.]+ ` + m[1]).MatchString(got) {
-		t.Errorf("want status %s, got %s", m[1], got)
+	if !regexp.MustCompile(`(?m)^(HTTP/[0-9.]+ )?` + m[1] + `\b`).MatchString(got) {
+		t.Errorf("want %s, got %s", m[1], got)
 	}
 	rest := m[2]
 	for rest = strings.TrimSpace(rest); rest != ""; rest = strings.TrimSpace(rest) {

@@ -41,7 +41,7 @@ func TestReadme(t *testing.T) {
 			t.Fatalf("the demo does not start: %s", demo)
 		}
 	}
-	replace := []string{"127.0.0.1:9000", addr}
+	replace := []string{"127.0.0.1:9000", addr, "go build ", "true go build ", "CADDY=./caddy", "CADDY=" + caddyProgram(t)}
 	for port, part := range map[string]string{"8080": "gateway", "8081": "issuer"} {
 		m := regexp.MustCompile(`(?m)^  ` + part + ` +http://(127\.0\.0\.1:\d+)`).FindStringSubmatch(demo.String())
 		if m == nil {
@@ -67,7 +67,10 @@ func TestReadme(t *testing.T) {
 	if started != 2 || len(wants) < 5 {
 		t.Fatalf("the README starts %d things and has %d expectations", started, len(wants))
 	}
-	out, err := exec.CommandContext(t.Context(), "sh", "-c", script).Output()
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
+	cmd.Dir = "../.."
+	cmd.Env = append(os.Environ(), "GATEWAY_SECRET="+secret)
+	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

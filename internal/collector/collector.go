@@ -1,9 +1,9 @@
 // Package collector sets how often Go's garbage collector runs. With Go's
 // default, which is each time the heap has doubled, a gateway whose live heap is
 // ten megabytes collects many times a second and spends a tenth of its CPU on
-// it. Here the heap grows by at least Headroom between two collections; once it
-// is larger than that, Go's default holds, so that a large heap - a revocation
-// list of millions - never costs more memory than it would anyway.
+// it. Here the heap grows by Headroom between two collections, and a heap that is
+// much larger than that by 70 %: a full verdict cache or a revocation list of
+// millions takes less memory than with Go's default, not more.
 package collector
 
 import (
@@ -20,8 +20,12 @@ const (
 	Headroom = 64 << 20
 	// limitShare is the most that the headroom may be of a memory limit.
 	limitShare = 8
-	// goDefault is Go's own percentage, and the least that is ever set.
+	// goDefault is the percentage that a process begins with.
 	goDefault = 100
+	// leastPercent is for a large heap. Headroom is enough for the garbage of a
+	// gateway; a percentage at all keeps a heap of gigabytes from being marked
+	// too often.
+	leastPercent = 70
 	// mostPercent bounds the percentage of a very small heap: Go applies it to a
 	// smallest heap of 4 MiB, and it is what holds until the next collection when
 	// the heap grows at once.
@@ -99,7 +103,7 @@ func (t *tuner) adapt() bool {
 	// Go applies the percentage to heap, stacks and globals.
 	percent := percentFor(value(0)+value(1)+value(2), value(3))
 	// Setting it stops the world: small changes are not worth that.
-	if diff := percent - t.current; diff*diff > (t.current/10)*(t.current/10) || percent == goDefault && diff != 0 {
+	if diff := percent - t.current; diff*diff > (t.current/10)*(t.current/10) || percent == leastPercent && diff != 0 {
 		t.set(percent)
 		t.current = percent
 	}
@@ -113,5 +117,5 @@ func percentFor(live, limit uint64) int {
 	if limit > 0 {
 		headroom = min(headroom, limit/limitShare)
 	}
-	return int(min(max(headroom*100/max(live, 1), goDefault), mostPercent))
+	return int(min(max(headroom*100/max(live, 1), leastPercent), mostPercent))
 }
