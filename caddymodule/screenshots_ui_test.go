@@ -16,7 +16,7 @@ import (
 	"github.com/jwtgate/jwtgate/internal/issuer"
 )
 
-var screenshots = flag.String("screenshots", "", "make the pictures of docs/operate.md in this directory; takes some minutes")
+var screenshots = flag.String("screenshots", "", "make the pictures of docs/operate.md in this directory; takes two minutes")
 
 // demoIssuer is the issuer of `caddy jwtgate demo` at a port of its own.
 func demoIssuer(t *testing.T, audience string, algorithms ...string) *issuer.Issuer {
@@ -46,6 +46,11 @@ func TestScreenshots(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := newAdminGateway(t)
+	g.console.address = freeAddress(t)
+	if g.dir, err = os.MkdirTemp("", "jwtgate"); err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(g.dir)
 	iss, partner := demoIssuer(t, "orders-api", "RS256", "ES256"), demoIssuer(t, "partner-api", "EdDSA")
 	app := fmt.Sprintf(`{"issuers": [{"issuer": %q, "audience": ["orders-api"]}, {"issuer": %q, "audience": ["orders-api"]}, {"issuer": "https://login.partner.invalid", "audience": ["orders-api"]}], "revocation": {"journal": %q}}`,
 		iss.URL(), partner.URL(), filepath.Join(g.dir, "revocations.db"))
@@ -82,7 +87,7 @@ func TestScreenshots(t *testing.T) {
 	b.UntilText("#banner", "Degraded")
 	b.Choose("#span", "300")
 	random := rand.New(rand.NewPCG(1, 2))
-	for end, burst := time.Now().Add(2*time.Minute), 0; time.Now().Before(end); burst++ {
+	for end, burst := time.Now().Add(90*time.Second), 0; time.Now().Before(end); burst++ {
 		for range 12 + random.IntN(14) + burst/4%9 {
 			n := random.IntN(1000)
 			for _, k := range kinds {
@@ -108,7 +113,7 @@ func TestScreenshots(t *testing.T) {
 	take := func(name, scheme string, width, height int, top string) {
 		b.Resize(width, height)
 		b.Prefer(map[string]string{"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"})
-		b.Script(`window.scrollTo(0, 0); window.scrollTo(0, document.querySelector(arguments[0]).getBoundingClientRect().top - 90); document.activeElement.blur()`, top)
+		b.Script(`window.scrollTo({top: 0, behavior: 'instant'}); if (arguments[0] !== 'body') window.scrollTo({top: document.querySelector(arguments[0]).getBoundingClientRect().top - 90, behavior: 'instant'}); document.activeElement.blur()`, top)
 		b.Script(`return new Promise(done => setTimeout(done, 2500))`)
 		image := b.Screenshot()
 		if len(image) > 250<<10 {

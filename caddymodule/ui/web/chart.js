@@ -159,9 +159,10 @@ export function draw(now) {
       root.append(svg('rect', { class: 's' + slot(label), x, y, width: w, height: tall }));
     }
   });
-  for (const [share, anchor] of [[0, 'start'], [1 / 3, 'middle'], [2 / 3, 'middle']]) {
-    const seconds = span * (1 - share);
-    root.append(svg('text', { x: left + (width - left) * share, y: height - 8, 'text-anchor': anchor }, '-' + (seconds >= 60 ? +(seconds / 60).toFixed(1) + ' min' : seconds + ' s')));
+  const tick = { 300: 60, 900: 300, 3600: 900 }[span];
+  for (let seconds = span; seconds > 0; seconds -= tick) {
+    const x = left + (width - left) * (1 - seconds / span);
+    root.append(svg('text', { x, y: height - 8, 'text-anchor': seconds === span ? 'start' : 'middle' }, `-${seconds / 60} min`));
   }
   root.append(svg('text', { x: width, y: height - 8, 'text-anchor': 'end' }, 'now'));
   const opened = left + ((openedAt - cols[0].at) / (span * 1000)) * (width - left);
