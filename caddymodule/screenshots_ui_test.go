@@ -113,8 +113,8 @@ func TestScreenshots(t *testing.T) {
 	take := func(name, scheme string, width, height int, top string) {
 		b.Resize(width, height)
 		b.Prefer(map[string]string{"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"})
-		b.Script(`window.scrollTo({top: 0, behavior: 'instant'}); if (arguments[0] !== 'body') window.scrollTo({top: document.querySelector(arguments[0]).getBoundingClientRect().top - 90, behavior: 'instant'}); document.activeElement.blur()`, top)
 		b.Script(`return new Promise(done => setTimeout(done, 2500))`)
+		b.Script(`window.scrollTo({top: 0, behavior: 'instant'}); if (arguments[0] !== 'body') window.scrollTo({top: document.querySelector(arguments[0]).getBoundingClientRect().top - 90, behavior: 'instant'}); document.activeElement.blur()`, top)
 		image := b.Screenshot()
 		if len(image) > 250<<10 {
 			t.Errorf("%s has %d bytes", name, len(image))
