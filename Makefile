@@ -31,4 +31,4 @@ fuzz:
 
 # The mobile clients against the gateway, for minutes: `go test ./...` has the short form.
 chaos-mobile:
-	JWTGATE_LONG=1 JWTGATE_MOBILE=required go test -timeout 60m -v -run 'TestChaos|TestRefused' ./examples/mobile
+	JWTGATE_LONG=1 JWTGATE_TESTS=all go test -timeout 60m -v -run 'TestChaos|TestRefused' ./examples/mobile

@@ -156,7 +156,7 @@ func checkQuery(t *testing.T, exposed map[string][]string, where, query string) 
 }
 
 // TestAlerts checks the alert rules, with promtool and their unit tests where it
-// is there; JWTGATE_PROMTOOL=required makes its absence fail.
+// is there; JWTGATE_TESTS=all makes its absence fail.
 func TestAlerts(t *testing.T) {
 	exposed := metricNames(t)
 	var file struct {
@@ -190,7 +190,7 @@ func TestAlerts(t *testing.T) {
 	}
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
-		if os.Getenv("JWTGATE_PROMTOOL") == "required" {
+		if os.Getenv("JWTGATE_TESTS") == "all" {
 			t.Fatal("promtool is missing: apt-get install prometheus")
 		}
 		t.Skip("the unit tests of the alerts need promtool")

@@ -37,6 +37,7 @@ func (f *Feed) writeLoop() {
 			delay = pauseFirst
 			continue
 		case err == nil:
+			f.works(appending) // nothing waits that could fail
 			select {
 			case <-f.store.OutboxReady():
 			case <-f.rewound:

@@ -32,7 +32,7 @@ func require(t *testing.T, program, install string) string {
 	if err == nil {
 		return path
 	}
-	if os.Getenv("JWTGATE_BACKENDS") == "required" {
+	if os.Getenv("JWTGATE_TESTS") == "all" {
 		t.Fatalf("%s is missing (Debian: apt-get install %s)", program, install)
 	}
 	t.Skipf("%s is missing (Debian: apt-get install %s)", program, install)

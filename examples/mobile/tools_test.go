@@ -14,7 +14,7 @@ import (
 )
 
 // required says that a missing tool is a failure, as it is in CI.
-func required() bool { return os.Getenv("JWTGATE_MOBILE") == "required" }
+func required() bool { return os.Getenv("JWTGATE_TESTS") == "all" }
 
 // lack skips the test for want of something, or fails it where it is required.
 func lack(t *testing.T, format string, args ...any) {

@@ -36,7 +36,7 @@ var arguments = []string{
 var browsers = []string{"chromium", "chromium-browser", "google-chrome"}
 
 // Need skips the test where there is no Chromium with its driver, or fails it
-// with JWTGATE_BROWSER=required in the environment. It returns their paths.
+// with JWTGATE_TESTS=all in the environment. It returns their paths.
 func Need(t testing.TB) (driver, browser string) {
 	t.Helper()
 	driver, err := exec.LookPath("chromedriver")
@@ -48,7 +48,7 @@ func Need(t testing.TB) (driver, browser string) {
 		}
 	}
 	const missing = "chromium or chromedriver is missing (Debian: apt-get install chromium chromium-driver)"
-	if os.Getenv("JWTGATE_BROWSER") == "required" {
+	if os.Getenv("JWTGATE_TESTS") == "all" {
 		t.Fatal(missing)
 	}
 	t.Skip(missing)

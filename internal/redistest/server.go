@@ -49,14 +49,14 @@ type Server struct {
 }
 
 // Need skips the test where there is no redis-server, or fails it with
-// JWTGATE_REDIS=required in the environment.
+// JWTGATE_TESTS=all in the environment.
 func Need(t testing.TB) {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err == nil {
 		return
 	}
 	const missing = "redis-server is missing (Debian: apt-get install redis-server)"
-	if os.Getenv("JWTGATE_REDIS") == "required" {
+	if os.Getenv("JWTGATE_TESTS") == "all" {
 		t.Fatal(missing)
 	}
 	t.Skip(missing)
