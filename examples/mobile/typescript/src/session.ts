@@ -276,7 +276,11 @@ export class Session {
     if (this.login !== login) return;
     if (call) this.calls.delete(call);
     this.leave();
-    void this.file.change((state) => ({ ...state, session: this.login?.tokens }));
+    void this.file.change((state) => {
+      // Another tab may have got further: what it has stored is not ours to end.
+      const theirs = this.options.exclusive && state.session?.access !== login.tokens.access;
+      return theirs ? state : { ...state, session: this.login?.tokens };
+    });
     this.options.onLoginRequired?.(why);
   }
 
