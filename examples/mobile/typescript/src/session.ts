@@ -261,6 +261,7 @@ export class Session {
   }
 
   private refused(login: Login, code: string, call: Call): void {
+    if (login.stale) return; // of parallel calls with one token the first counts
     const now = this.clock.elapsed();
     if (!login.accepted) {
       // Fresh, and refused: another one will hardly do better, so ask ever more slowly.
