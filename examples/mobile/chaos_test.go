@@ -2,6 +2,7 @@ package mobile_test
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,7 +35,7 @@ func TestChaos(t *testing.T) {
 		rounds = 6
 	}
 	clients(t, func(t *testing.T, start startClient) {
-		for _, clock := range clocks[t.Name()[strings.LastIndex(t.Name(), "/")+1:]] {
+		for _, clock := range clocks[filepath.Base(t.Name())] {
 			t.Run(clock, func(t *testing.T) {
 				t.Parallel()
 				newChaos(t, start, clock).run(rounds)

@@ -28,6 +28,7 @@ type options struct {
 	Patience       int    `json:"patience,omitempty"`       // ms
 	Margin         int    `json:"margin,omitempty"`         // ms
 	RefreshTimeout int    `json:"refreshTimeout,omitempty"` // ms
+	Tabs           bool   `json:"tabs,omitempty"`           // of TypeScript: the store is shared
 }
 
 // result is what the client said of a call.

@@ -18,19 +18,36 @@ const store = {
   },
 };
 
+// What navigator.locks is between the tabs of a browser.
+const queues = new Map();
+const exclusive = (name, work) => {
+  const turn = (queues.get(name) ?? Promise.resolve()).then(work);
+  queues.set(name, turn.catch(() => undefined));
+  return turn;
+};
+
 const ended = [];
+const open = () =>
+  Session.open({
+    ...options,
+    ...(options.tabs ? { exclusive } : {}),
+    store,
+    onLoginRequired: (why) => ended.push(why),
+    onStoreError: (e) => say({ event: "fault", text: String(e) }),
+  });
 let session;
+let other;
 let leaving = false;
 let running = false;
 let workers = [];
 let serial = 0;
 
-async function one({ method = "GET", path = "/orders", prefix = "r", headers = {}, body }) {
+async function one({ tab, method = "GET", path = "/orders", prefix = "r", headers = {}, body }) {
   const rid = `${prefix}-${process.pid}-${++serial}`;
   const result = { rid, after: leaving };
   const began = performance.now();
   try {
-    const response = await session.fetch(path, { method, headers: { ...headers, "X-Request-Id": rid }, ...(body ? { body } : {}) });
+    const response = await (tab === 2 ? other : session).fetch(path, { method, headers: { ...headers, "X-Request-Id": rid }, ...(body ? { body } : {}) });
     result.status = response.status;
     const text = await response.text();
     if ((response.headers.get("Content-Type") ?? "").startsWith("application/problem+json")) result.code = JSON.parse(text).code;
@@ -53,6 +70,8 @@ async function worker(command) {
 const commands = {
   signIn: async (c) => void (await session.signIn(c.answer)),
   call: async (c) => ({ calls: await Promise.all(Array.from({ length: c.parallel ?? 1 }, () => one(c))) }),
+  // Opens a second tab on what the first has stored.
+  tab: async () => void (other = await open()),
   load: async (c) => {
     running = true;
     workers.push(...Array.from({ length: c.parallel }, () => worker(c)));
@@ -76,7 +95,7 @@ const commands = {
 };
 
 (async () => {
-  session = await Session.open({ ...options, store, onLoginRequired: (why) => ended.push(why), onStoreError: (e) => say({ event: "fault", text: String(e) }) });
+  session = await open();
   say({ event: "ready" });
   const lines = readline.createInterface({ input: process.stdin });
   lines.on("line", async (line) => {

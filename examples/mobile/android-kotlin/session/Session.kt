@@ -227,6 +227,7 @@ class Session(private val options: Options) {
     }
 
     private fun refused(login: Login, code: String, attempt: Attempt) {
+        if (login.stale) return // of parallel calls with one token the first counts
         val now = clock.elapsed()
         if (!login.accepted) {
             // Fresh, and refused: another one will hardly do better, so ask ever more slowly.

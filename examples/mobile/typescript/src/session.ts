@@ -261,6 +261,7 @@ export class Session {
   }
 
   private refused(login: Login, code: string, call: Call): void {
+    if (login.stale) return; // of parallel calls with one token the first counts
     const now = this.clock.elapsed();
     if (!login.accepted) {
       // Fresh, and refused: another one will hardly do better, so ask ever more slowly.
@@ -276,7 +277,11 @@ export class Session {
     if (this.login !== login) return;
     if (call) this.calls.delete(call);
     this.leave();
-    void this.file.change((state) => ({ ...state, session: this.login?.tokens }));
+    void this.file.change((state) => {
+      // Another tab may have got further: what it has stored is not ours to end.
+      const theirs = this.options.exclusive && state.session?.access !== login.tokens.access;
+      return theirs ? state : { ...state, session: this.login?.tokens };
+    });
     this.options.onLoginRequired?.(why);
   }
 

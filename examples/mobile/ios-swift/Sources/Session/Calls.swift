@@ -164,6 +164,7 @@ extension Session {
     }
 
     private func refused(_ login: Login, _ code: String, _ call: Call) {
+        if login.stale { return } // of parallel calls with one token the first counts
         let now = clock.elapsed
         if !login.accepted {
             // Fresh, and refused: another one will hardly do better, so ask ever more slowly.
