@@ -245,22 +245,11 @@ func (p *places) value(pointer string) any {
 	if json.Unmarshal(p.o.config, &v) != nil {
 		return nil
 	}
+	var path []string
 	for part := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
-		part = unescapePointer.Replace(part)
-		switch at := v.(type) {
-		case map[string]any:
-			v = at[part]
-		case []any:
-			i, err := strconv.Atoi(part)
-			if err != nil || i < 0 || i >= len(at) {
-				return nil
-			}
-			v = at[i]
-		default:
-			return nil
-		}
+		path = append(path, unescapePointer.Replace(part))
 	}
-	return v
+	return valueAt(v, path)
 }
 
 // eachHandler visits every handler of app with the JSON pointer to it, those

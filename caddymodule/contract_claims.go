@@ -135,8 +135,8 @@ func put(v any, path []string, value any) any {
 	return members
 }
 
-// claimAt returns what is at path, nil for nothing.
-func claimAt(v any, path []string) any {
+// valueAt returns what is at path in decoded JSON, nil for nothing.
+func valueAt(v any, path []string) any {
 	for _, part := range path {
 		switch at := v.(type) {
 		case map[string]any:
@@ -199,7 +199,7 @@ func (r *contractRoute) satisfy(claims map[string]any, claim string, values []st
 			form = h.Form
 		}
 	}
-	have := claimAt(claims, path)
+	have := valueAt(claims, path)
 	example := exampleValue(path, form)
 	if len(values) == 0 {
 		if have == nil {
@@ -235,7 +235,7 @@ func scalarOf(text string) any {
 func (r *contractRoute) exampleClaims() map[string]any {
 	claims := r.leastClaims()
 	for _, h := range r.Headers {
-		if path := claimPath(h.Claim); h.Claim != "*" && claimAt(claims, path) == nil {
+		if path := claimPath(h.Claim); h.Claim != "*" && valueAt(claims, path) == nil {
 			put(claims, path, exampleValue(path, h.Form))
 		}
 	}

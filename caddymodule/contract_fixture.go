@@ -167,8 +167,8 @@ func (r *contractRoute) altered(value func(h *contractHeader, old any) any) map[
 		for i := range r.Headers {
 			h := &r.Headers[i]
 			path := claimPath(h.Claim)
-			old := claimAt(r.example, path)
-			if _, object := old.(map[string]any); h.Claim == "*" || object != whole || slices.Contains(registered, path[0]) || claimAt(needed, path) != nil {
+			old := valueAt(r.example, path)
+			if _, object := old.(map[string]any); h.Claim == "*" || object != whole || slices.Contains(registered, path[0]) || valueAt(needed, path) != nil {
 				continue
 			}
 			if slices.ContainsFunc(done, func(other []string) bool { return within(path, other) || within(other, path) }) {
