@@ -98,7 +98,7 @@ func (g *adminGateway) admin(method, path, contentType string, body io.Reader) g
 	response, err := client.http.Do(r)
 	// Right after a reload Caddy may close the connection that it has just
 	// accepted.
-	for end := time.Now().Add(10 * time.Second); err != nil && body == nil && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); err != nil && body == nil && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		response, err = client.http.Do(r)
 	}
 	if err != nil {
@@ -121,7 +121,7 @@ func (g *adminGateway) use(token string) string {
 	}
 	r.Header.Set("Authorization", "Bearer "+token)
 	response, err := http.DefaultClient.Do(r)
-	for end := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); err != nil && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		response, err = http.DefaultClient.Do(r)
 	}
 	if err != nil {

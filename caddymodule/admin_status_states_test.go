@@ -99,7 +99,7 @@ func TestStatusWhileThingsAreMissing(t *testing.T) {
 				}
 				return true
 			}
-			for end := time.Now().Add(10 * time.Second); !waitFor(); time.Sleep(10 * time.Millisecond) {
+			for end := time.Now().Add(60 * time.Second); !waitFor(); time.Sleep(10 * time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatalf("want exit %d and %q:\n%s", tt.exit, tt.words, out)
 				}
@@ -122,7 +122,7 @@ func TestStatusOfTheFeed(t *testing.T) {
 		g.iss.URL(), filepath.Join(g.dir, "list.db"), u.String()), `{"handler": "jwtgate"},`)
 	becomes := func(state, feed string) *gatewayStatus {
 		t.Helper()
-		for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		for end := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 			s := g.statusOf()
 			if s.State == state && s.Feed != nil && s.Feed.State == feed {
 				return s

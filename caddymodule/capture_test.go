@@ -72,7 +72,7 @@ type answered struct {
 // A 503 while the keys are on their way is asked again, unless it is wanted.
 func (g *gateway) wire(method, target, host string, lines ...string) answered {
 	g.t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		a, err := g.wireOnce(method, target, host, lines...)
 		if err != nil {
 			g.t.Fatal(err)

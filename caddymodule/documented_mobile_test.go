@@ -291,7 +291,7 @@ func captureNoList(t *testing.T, old *gateway, s *setup, got captures) {
 	auth := old.authorization(nil)
 	r := refusal{"`GET /orders` while the list is out of touch:", "GET", "/orders", "api.example.com", []string{auth}}
 	var a answered
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		var err error
 		if a, err = old.wireOnce(r.method, r.path, r.host, r.lines...); err == nil && strings.Contains(a.body, "revocation_unavailable") {
 			break

@@ -72,7 +72,7 @@ func (g *gateway) captureWebSocket(t *testing.T, got captures, raw *rawBackend, 
 		block("One with an expired token:")
 
 	// The connection outlives its token.
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		if a := g.wire("GET", "/orders", "live.example.com", "Authorization: Bearer "+short); strings.Contains(a.body, "token_expired") {
 			break
 		}

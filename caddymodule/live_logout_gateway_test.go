@@ -126,7 +126,7 @@ func (g *logoutGateway) ready() *http.Client {
 		if a := g.send(client, "GET", "/", g.issuer.Sign(nil)); a.Status == 200 {
 			return client
 		} else if time.Now().After(end) {
-			g.t.Fatalf("not ready within 10 s: %d %s", a.Status, a.Body)
+			g.t.Fatalf("not ready within a minute: %d %s", a.Status, a.Body)
 		}
 	}
 }

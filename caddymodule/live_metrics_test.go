@@ -192,7 +192,7 @@ func TestStreamsAreCounted(t *testing.T) {
 		t.Helper()
 		want := fmt.Sprint(upgraded, events)
 		var got string
-		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 			all := g.scrape()
 			if got = all[`jwtgate_streams{kind="upgraded"}`] + " " + all[`jwtgate_streams{kind="events"}`]; got == want {
 				return

@@ -284,7 +284,7 @@ func TestObserveWhileNothingIsKnown(t *testing.T) {
 	g.becomes("/e", raw, 503, "revocation_unavailable")
 	g.Backend.take()
 	for _, reason := range []token.Reason{token.RevocationLoading, token.RevocationStale} {
-		for end := time.Now().Add(30 * time.Second); len(g.linesWith("request would be refused", `"reason":"`+reason.String()+`"`)) == 0; time.Sleep(100 * time.Millisecond) {
+		for end := time.Now().Add(60 * time.Second); len(g.linesWith("request would be refused", `"reason":"`+reason.String()+`"`)) == 0; time.Sleep(100 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Errorf("never refused for %s", reason)
 				break

@@ -112,7 +112,7 @@ func TestEveryProtocolMeetsTheSameGate(t *testing.T) {
 		client := &http.Client{Transport: p.client, Timeout: 20 * time.Second}
 		send := func(method, proto, path string, headers []string) (got, string) {
 			t.Helper()
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 			defer cancel()
 			r, err := http.NewRequestWithContext(ctx, method, "https://"+g.Addr+path, nil)
 			if err != nil {

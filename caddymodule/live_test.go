@@ -95,7 +95,7 @@ func liveWith(t testing.TB, options, caddyfile string) *gateway {
 			break
 		}
 		if time.Now().After(end) {
-			t.Fatal("the keys were not fetched within 10 s")
+			t.Fatal("the keys were not fetched within a minute")
 		}
 	}
 	return g

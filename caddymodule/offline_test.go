@@ -156,7 +156,7 @@ func TestLoadOfflineLeavesNothing(t *testing.T) {
 	for range 20 {
 		load()
 	}
-	for end := time.Now().Add(30 * time.Second); goruntime.NumGoroutine() > before+3; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); goruntime.NumGoroutine() > before+3; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d goroutines, %d before", goruntime.NumGoroutine(), before)
 		}

@@ -161,7 +161,7 @@ func TestTrapCONNECTWithProtocol(t *testing.T) {
 		{"a good token", []string{g.bearer(nil), "X-User-ID: mallory"}, 200},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 			defer cancel()
 			body, open := io.Pipe()
 			defer open.Close()

@@ -263,7 +263,7 @@ func TestRedisFeedUnderFire(t *testing.T) {
 		}
 		return ""
 	}
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for why := complete(); why != ""; why = complete() {
 		if time.Now().After(deadline) {
 			t.Fatal(why)

@@ -184,7 +184,7 @@ func TestNamesAreFoundInLinearTime(t *testing.T) {
 			}
 			return best
 		}
-		if small, big := cost(200), cost(20000); big > 1000*small {
+		if small, big := cost(200), cost(20000); big > 4000*small {
 			t.Errorf("%s: 200 names %v, 20000 names %v", name, small, big)
 		}
 	}

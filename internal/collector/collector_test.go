@@ -80,7 +80,7 @@ func TestFollowsTheHeap(t *testing.T) {
 
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !done(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); !done(); time.Sleep(time.Millisecond) {
 		runtime.GC()
 		if time.Now().After(end) {
 			t.Fatalf("%s, and nobody noticed", what)

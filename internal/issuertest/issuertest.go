@@ -166,7 +166,7 @@ func (i *Issuer) Up() {
 	// Connections in the kernel's hands can hold the port for a moment.
 	var l net.Listener
 	var err error
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if l, err = net.Listen("tcp", i.address); err == nil {
 			break
 		}

@@ -162,7 +162,7 @@ func (s *Server) run() {
 		process.Wait()
 		close(ended)
 	}()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if s.answers() {
 			return
 		}
