@@ -162,7 +162,7 @@ func TestNoLogOfAnythingSaysTokensOrClaims(t *testing.T) {
 	}
 	token := func(raw string) string { tokens = append(tokens, raw); return raw }
 	bearer := func(raw string) string { return "Authorization: Bearer " + token(raw) }
-	g.passes(10*time.Second, "/", token(mint(nil)))
+	g.passes(patience, "/", token(mint(nil)))
 	upgrade := []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}
 	round := func() {
 		try(200, "GET", "/", "", bearer(mint(nil)))

@@ -79,7 +79,7 @@ func TestRunningGatewayExposesMetrics(t *testing.T) {
 		s.Revocation += "\nredis " + redistest.Start(t, redistest.Options{}).URL().String()
 	}
 	g := s.start(t)
-	g.passes(10*time.Second, "/", g.Issuer.Sign(nil))
+	g.passes(patience, "/", g.Issuer.Sign(nil))
 	for _, tt := range []struct {
 		path, header string
 		status       int
@@ -187,7 +187,7 @@ func TestStreamsAreCounted(t *testing.T) {
 			reverse_proxy `+backend.Listener.Addr().String()+`
 		}
 	}`)
-	g.passes(10*time.Second, "/", g.Issuer.Sign(nil))
+	g.passes(patience, "/", g.Issuer.Sign(nil))
 	are := func(when string, upgraded, events int) {
 		t.Helper()
 		want := fmt.Sprint(upgraded, events)

@@ -58,7 +58,7 @@ func TestClusterExample(t *testing.T) {
 		cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:
-		case <-time.After(20 * time.Second):
+		case <-time.After(90 * time.Second):
 			t.Error("it does not end")
 			syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		}
@@ -77,7 +77,7 @@ func TestClusterExample(t *testing.T) {
 	case err := <-ended:
 		ended <- err
 		t.Fatalf("it ended: %v\n%s", err, stderr.String())
-	case <-time.After(60 * time.Second):
+	case <-time.After(90 * time.Second):
 		t.Fatal("it does not start")
 	}
 	dir := t.TempDir()

@@ -22,7 +22,7 @@ import (
 const secret = "4fd3c7a9e15b08d26cA3f7b1908e5d42"
 
 // wait is how long anything may take that must come.
-const wait = 30 * time.Second
+const wait = 90 * time.Second
 
 // require returns the path of a program. Without it the test is skipped, or
 // fails where every backend has to be tried.
