@@ -48,14 +48,15 @@ func cleanList(header http.Header, name string, managed *gate.ManagedNames) {
 		return
 	}
 	setOrDelete(header, name, filterLists(lines, func(element string) bool {
-		return !forbidden(element, managed)
+		return !forbidden(strings.TrimSpace(element), managed)
 	}))
 }
 
 // hasForbidden reports whether a list of field names has a forbidden one.
 func hasForbidden(line string, managed *gate.ManagedNames) bool {
 	for element := range strings.SplitSeq(line, ",") {
-		if forbidden(trimBlanks(element), managed) {
+		// Whatever a proxy may take for white space does not hide a name.
+		if forbidden(strings.TrimSpace(element), managed) {
 			return true
 		}
 	}

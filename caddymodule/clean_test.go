@@ -135,6 +135,7 @@ func FuzzClean(f *testing.F) {
 	f.Add("X-User-ID", "x_user_id, close", "X.Internal.a")
 	f.Add("X!USER!ID", "Upgrade,,authorization ", "")
 	f.Add("Accept", "X-User-ID\t,\rX-User-Email", "trailer")
+	f.Add("Accept", "close,\vAuthorization", "\u00a0X-User-ID")
 	f.Fuzz(func(t *testing.T, name, connection, trailer string) {
 		r := &http.Request{
 			ProtoMajor: 1,
