@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"io"
 	"net/url"
 	"strings"
 	"testing"
@@ -130,4 +131,19 @@ func FuzzFeedPosition(f *testing.F) {
 			t.Errorf("%q is read as %v, and again as %v", b, a, again)
 		}
 	})
+}
+
+// TestRedisFeedTroubleEnds: changes may leave the outbox by another way than
+// appending, as when their answer was lost and they are read. Then nothing is
+// left that could show that appending works again.
+func TestRedisFeedTroubleEnds(t *testing.T) {
+	server := redistest.Start(t, redistest.Options{})
+	a := join(t, server.URL(), "")
+	a.caughtUp(t)
+	a.feed.failed(appending, io.ErrUnexpectedEOF)
+	if errs := a.feed.Status().Errors; len(errs) != 1 {
+		t.Fatalf("errors: %q", errs)
+	}
+	a.feed.rewound <- struct{}{}
+	eventually(t, "no trouble is reported", func() bool { return len(a.feed.Status().Errors) == 0 })
 }
